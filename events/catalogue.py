@@ -1,0 +1,69 @@
+"""The event types: which class, schema folder and topic belong together. The one place that lists them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from events.alert_raised import AlertRaised
+from events.breaker_overridden import BreakerOverridden
+from events.breaker_transitioned import BreakerTransitioned
+from events.budget_changed import BudgetChanged
+from events.dead_lettered import DeadLettered
+from events.envelope import Event
+from events.errors import UnknownTopicError
+from events.outcomes_observed import OutcomesObserved
+from events.provider_changed import ProviderChanged
+from events.provider_health_checked import ProviderHealthChecked
+from events.routing_decided import RoutingDecided
+from events.usage_recorded import UsageRecorded
+
+DAY_MS = 86_400_000
+FOREVER_MS = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the log. `name` is the short name; the full one has the prefix of the settings before it.
+
+    Topics of one `group` are co-partitioned: the same key lies in the same partition number of each.
+    """
+
+    name: str
+    event: type[Event]
+    folder: str
+    key_field: str
+    group: str
+    retention_ms: int
+
+    def key_of(self, event: Event) -> str:
+        """The record key of an event of this topic."""
+        key = getattr(event, self.key_field)
+        return str(key)
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("health", ProviderHealthChecked, "provider_health_checked", "provider", "provider", 90 * DAY_MS),
+        Topic("usage", UsageRecorded, "usage_recorded", "tenant", "tenant", 90 * DAY_MS),
+        Topic("routing", RoutingDecided, "routing_decided", "tenant", "tenant", 90 * DAY_MS),
+        Topic("outcomes", OutcomesObserved, "outcomes_observed", "provider", "provider", 90 * DAY_MS),
+        Topic("breakers", BreakerTransitioned, "breaker_transitioned", "provider", "provider", 365 * DAY_MS),
+        Topic("overrides", BreakerOverridden, "breaker_overridden", "provider", "provider", FOREVER_MS),
+        Topic("providers", ProviderChanged, "provider_changed", "provider", "provider", FOREVER_MS),
+        Topic("budgets", BudgetChanged, "budget_changed", "tenant", "tenant", FOREVER_MS),
+        Topic("alerts", AlertRaised, "alert_raised", "key", "tenant", 365 * DAY_MS),
+        Topic("dead-letters", DeadLettered, "dead_lettered", "topic", "letters", 365 * DAY_MS),
+    )
+}
+
+TOPIC_OF_EVENT: dict[type[Event], Topic] = {topic.event: topic for topic in TOPICS.values()}
+TOPIC_OF_TYPE: dict[str, Topic] = {topic.event.__name__: topic for topic in TOPICS.values()}
+
+
+def topic_named(name: str) -> Topic:
+    """The topic of that short name."""
+    try:
+        return TOPICS[name]
+    except KeyError:
+        raise UnknownTopicError(f"no topic {name!r}; there are {', '.join(TOPICS)}") from None

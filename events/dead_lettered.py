@@ -1,0 +1,43 @@
+"""DeadLettered: a record that could not be used, whole, with the reason; or the note that it was redriven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from events.envelope import Count, Event, Name, TimeUs
+
+
+class LetterStatus(StrEnum):
+    """What happened to the letter."""
+
+    LETTERED = "LETTERED"
+    REDRIVEN = "REDRIVEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordHeader:
+    """Header of a record."""
+
+    name: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLettered(Event):
+    """See schemas/dead_lettered. A large value is split: `part` of `parts`, all under one `letter_id`."""
+
+    letter_id: Name
+    status: LetterStatus = LetterStatus.LETTERED
+    topic: Name
+    partition: Count
+    offset: Count
+    record_time: TimeUs
+    reason: Name
+    detail: str
+    consumer: Name
+    key: bytes | None = None
+    headers: tuple[RecordHeader, ...] = ()
+    part: Count = 0
+    parts: Count = 1
+    value: bytes | None = None

@@ -1,0 +1,35 @@
+"""UsageRecorded: one call to a provider as a gateway saw it end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from events.envelope import Attempt, Attributes, Count, ErrorText, Event, Name, NanoUsd, OptionalName, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRecorded(Event):
+    """See schemas/usage_recorded. `cost_nano_usd` is fixed when appended; None when no price is known."""
+
+    request_id: Name
+    provider: Name
+    model: Name
+    region: OptionalName | None = None
+    org: OptionalName | None = None
+    team: OptionalName | None = None
+    user: OptionalName | None = None
+    api_key: OptionalName | None = None
+    outcome: OutcomeKind
+    status_code: int | None = None
+    error: ErrorText | None = None
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cached_input_tokens: Count = 0
+    latency_ms: Count = 0
+    first_token_ms: Count | None = None
+    retry_after_ms: Count | None = None
+    cost_nano_usd: NanoUsd | None = None
+    price_version: OptionalName | None = None
+    breaker_epoch: Count | None = None
+    attempt: Attempt = 1
+    attributes: Attributes = field(default_factory=dict)
