@@ -1,0 +1,166 @@
+"""Read the log by ranges: partitions, from and to offsets or times, and where a topic begins and ends now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from events.errors import LogUnavailableError
+from events.settings import LogSettings
+
+LogRecord = ConsumerRecord[bytes, bytes]
+T = TypeVar("T")
+POLL_MS = 200
+READ_RECORDS = 5_000
+FETCH_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Offsets [start, end) of one partition."""
+
+    start: int
+    end: int
+
+
+class LogReader:
+    """Reads topics by short name, with no group and no commit. Each read has a connection of its own."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._settings = settings
+
+    async def ranges(self, topic: str) -> dict[int, Range]:
+        """What each partition holds now: its first offset and its high watermark."""
+        async with self._consumer(topic) as (consumer, partitions):
+            starts = await self._bounded(consumer.beginning_offsets(partitions))
+            ends = await self._bounded(consumer.end_offsets(partitions))
+        return {p.partition: Range(starts[p], ends[p]) for p in partitions}
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """High watermark of each partition: the offset that the next append gets."""
+        return {partition: held.end for partition, held in (await self.ranges(topic)).items()}
+
+    async def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        """First offset of each partition whose record is not older than the time; its end when there is none.
+
+        Searched by halving over the records' own timestamps: a broker may answer ListOffsets by its own clock (the
+        embedded one does). Timestamps are taken to rise with the offsets.
+        """
+        async with self._consumer(topic) as (consumer, partitions):
+            starts = await self._bounded(consumer.beginning_offsets(partitions))
+            ends = await self._bounded(consumer.end_offsets(partitions))
+            consumer.assign(partitions)
+            consumer.pause(*partitions)
+            return {
+                place.partition: await self._search(consumer, place, starts[place], ends[place], time_ms)
+                for place in partitions
+            }
+
+    async def _search(
+        self, consumer: AIOKafkaConsumer, place: TopicPartition, low: int, high: int, time_ms: int
+    ) -> int:
+        consumer.resume(place)
+        while low < high:
+            middle = (low + high) // 2
+            consumer.seek(place, middle)
+            record = await self._bounded(consumer.getone(place))
+            if record.timestamp >= time_ms:
+                high = middle
+            else:
+                low = middle + 1
+        consumer.pause(place)
+        return low
+
+    async def read(self, topic: str, wanted: Mapping[int, Range]) -> AsyncIterator[tuple[int, list[LogRecord]]]:
+        """The records of the ranges, in order within a partition, as (partition, records).
+
+        Offsets that the log no longer holds are passed over. Raises LogUnavailableError when no record comes for
+        `request_timeout_s` though a range is not finished.
+        """
+        open_ranges = {number: held for number, held in wanted.items() if held.start < held.end}
+        if not open_ranges:
+            return
+        async with self._consumer(topic) as (consumer, partitions):
+            places = {number: TopicPartition(self._settings.full_name(topic), number) for number in open_ranges}
+            absent = set(places.values()) - set(partitions)
+            if absent:
+                raise LogUnavailableError(f"topic {topic} has no partition {sorted(p.partition for p in absent)}")
+            consumer.assign(list(places.values()))
+            for number, held in open_ranges.items():
+                consumer.seek(places[number], held.start)
+            async for batch in self._drain(consumer, open_ranges, places):
+                yield batch
+
+    async def _drain(
+        self, consumer: AIOKafkaConsumer, open_ranges: dict[int, Range], places: dict[int, TopicPartition]
+    ) -> AsyncIterator[tuple[int, list[LogRecord]]]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.request_timeout_s
+        while open_ranges:
+            fetched = await consumer.getmany(
+                *(places[number] for number in open_ranges), timeout_ms=POLL_MS, max_records=READ_RECORDS
+            )
+            if fetched:
+                deadline = loop.time() + self._settings.request_timeout_s
+            elif loop.time() > deadline:
+                raise LogUnavailableError(f"no record came for {self._settings.request_timeout_s} s; still to read: {open_ranges}")
+            for place, records in fetched.items():
+                end = open_ranges[place.partition].end
+                within = records if records[-1].offset < end else [r for r in records if r.offset < end]
+                if within:
+                    yield place.partition, within
+            for number in list(open_ranges):
+                if await self._bounded(consumer.position(places[number])) >= open_ranges[number].end:
+                    del open_ranges[number]
+                    consumer.pause(places[number])
+
+    async def tail(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[tuple[int, list[LogRecord]]]:
+        """Records from the given offsets on, for as long as the caller iterates."""
+        async with self._consumer(topic) as (consumer, partitions):
+            consumer.assign(partitions)
+            for partition in partitions:
+                consumer.seek(partition, starts.get(partition.partition, 0))
+            while True:
+                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=READ_RECORDS)
+                for place, records in fetched.items():
+                    yield place.partition, records
+
+    @asynccontextmanager
+    async def _consumer(self, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+        full_name = self._settings.full_name(topic)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+        )
+        try:
+            await self._bounded(consumer.start())
+            numbers = consumer.partitions_for_topic(full_name)
+            if numbers is None:
+                await self._bounded(consumer._client.force_metadata_update())
+                await self._bounded(consumer.topics())
+                numbers = consumer.partitions_for_topic(full_name)
+            if not numbers:
+                raise LogUnavailableError(f"no topic {full_name} at {self._settings.bootstrap}: create it with `interlock topics create`")
+            yield consumer, [TopicPartition(full_name, number) for number in sorted(numbers)]
+        except (KafkaError, OSError) as error:
+            raise LogUnavailableError(f"the log at {self._settings.bootstrap} cannot be read: {error!r}") from error
+        finally:
+            await consumer.stop()
+
+    async def _bounded(self, awaitable: Awaitable[T]) -> T:
+        try:
+            return await asyncio.wait_for(awaitable, self._settings.request_timeout_s)
+        except TimeoutError as error:
+            raise LogUnavailableError(f"the log did not answer within {self._settings.request_timeout_s} s") from error
