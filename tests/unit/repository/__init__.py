@@ -1,0 +1,1 @@
+"""Facts about the repository itself: its files, names, shape and tools."""
