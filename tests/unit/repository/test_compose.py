@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from events.settings import LogSettings
 from tests.unit.repository.checkout import ROOT
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -61,3 +62,17 @@ def test_a_service_waits_for_what_it_needs(name: str) -> None:
 def test_a_port_is_published_on_the_loopback_only(name: str) -> None:
     """No server without a password is seen from another machine."""
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_setting_in_the_environment_is_one_that_the_operating_guide_explains(name: str) -> None:
+    """Whoever changes a value here finds in docs/operating.md what it means."""
+    explained = set(re.findall(r"`(INTERLOCK_\w+)`", (ROOT / "docs" / "operating.md").read_text()))
+    assert OURS[name]["environment"].keys() <= explained
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_setting_of_the_log_is_one_that_the_log_knows(name: str) -> None:
+    """A misspelt field would leave the default in force."""
+    fields = {f"INTERLOCK_LOG__{field.upper()}" for field in LogSettings.model_fields}
+    assert {key for key in OURS[name]["environment"] if key.startswith("INTERLOCK_LOG__")} <= fields
