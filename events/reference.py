@@ -15,12 +15,12 @@ _HEAD = """# Events
 
 Written by `make docs` from the folder `schemas/`; a change belongs there.
 
-Every fact of Interlock is one of these events. Bytes on the log are Avro in Confluent framing: a zero byte, the
-schema's id in four bytes (big-endian), the record. A topic holds one type; its key decides the partition (murmur2). Times
-are microseconds since the epoch, UTC; money is a whole number of nano-USD.
+Every fact of Interlock is one of these events. Bytes on the log are Avro in Confluent framing: a zero byte,
+the schema's id in four bytes (big-endian), the record. A topic holds one type; its key decides the partition
+(murmur2). Times are microseconds since the epoch, UTC; money is a whole number of nano-USD.
 
-A released version is never edited: a new one has to be readable by the old code and the old one by the new code
-(FULL_TRANSITIVE), so an added field has a default.
+A released version is never edited: a new one has to be readable by the old code and the old one by the new
+code (FULL_TRANSITIVE), so an added field has a default.
 """
 
 
@@ -37,7 +37,8 @@ def _overview(log: LogSettings) -> Iterator[str]:
     yield "|---|---|---|---|"
     for topic in TOPICS.values():
         event = topic.event.__name__
-        yield f"| [{event}](#{event.lower()}) | `{log.full_name(topic.name)}` | {topic.key_field} | {_kept(topic)} |"
+        name = log.full_name(topic.name)
+        yield f"| [{event}](#{event.lower()}) | `{name}` | {topic.key_field} | {_kept(topic)} |"
     yield ""
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from events.settings import LogSettings
+from api.settings import Settings
 from tests.unit.repository.checkout import ROOT
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -72,7 +73,11 @@ def test_a_setting_in_the_environment_is_one_that_the_operating_guide_explains(n
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_setting_of_the_log_is_one_that_the_log_knows(name: str) -> None:
-    """A misspelt field would leave the default in force."""
-    fields = {f"INTERLOCK_LOG__{field.upper()}" for field in LogSettings.model_fields}
-    assert {key for key in OURS[name]["environment"] if key.startswith("INTERLOCK_LOG__")} <= fields
+def test_a_setting_in_the_environment_is_one_that_a_section_knows(name: str) -> None:
+    """A misspelt name would leave the default in force."""
+    known = {
+        f"INTERLOCK_{section}__{field}".upper()
+        for section, settings in Settings.model_fields.items()
+        for field in cast("type[BaseModel]", settings.annotation).model_fields
+    }
+    assert OURS[name]["environment"].keys() <= known
