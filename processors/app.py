@@ -1,0 +1,195 @@
+"""The only place where agents, topics and stores are wired: a worker as one Faust app."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import faust
+import structlog
+from faust.types import TP
+from yarl import URL
+
+from events.codec import Codec
+from events.publisher import Publisher
+from events.reader import LogReader
+from events.registry import open_registry
+from events.settings import LogSettings
+from processors import metrics
+from processors.batching import BatchSchema, BatchTransport, RecordBatch, consumer_of
+from processors.fold import FoldFactory
+from processors.health.agent import ProviderFold
+from processors.slot_runner import LEAD_OF_TOPIC, SLOT_TOPICS, Ports, SlotRunner, SlotTask
+from processors.usage.agent import TenantFold
+from projections.live.slots import Slot
+from projections.live.store import LiveStore
+from projections.settings import LiveSettings
+
+MAX_BATCH_RECORDS = 5_000
+MAX_FETCH_BYTES = 2 * 2**20
+STREAM_BUFFER_BATCHES = 8
+
+_log = structlog.get_logger(__name__)
+
+
+class SlotTable:
+    """The slots that this worker owns, one task each; follows the assignment of the consumer group."""
+
+    def __init__(self, app: faust.App, ports: Ports, folds: Mapping[str, FoldFactory]) -> None:
+        self._app = app
+        self._ports = ports
+        self._folds = folds
+        self._tasks: dict[Slot, tuple[SlotTask, asyncio.Task[None]]] = {}
+
+    async def on_assigned(self, partitions: set[TP]) -> None:
+        """Give up the slots that went to others and open the new ones."""
+        wanted = {self._slot_of(tp) for tp in partitions}
+        for slot in set(self._tasks) - wanted:
+            await self._close(slot)
+        for slot in sorted(wanted - set(self._tasks), key=str):
+            self._hold(slot)
+            runner = SlotRunner(slot, self._folds[slot.lead], self._ports)
+            task = SlotTask(runner, self._position, self._hold)
+            running = asyncio.create_task(task.run(), name=f"slot {slot}")
+            running.add_done_callback(self._on_done)
+            self._tasks[slot] = task, running
+        for slot in wanted & set(self._tasks):
+            if slot in self._tasks and self._tasks[slot][0].runner.is_open:
+                await self._position(slot, self._tasks[slot][0].runner.next_offsets)
+        metrics.SLOTS.set(len(self._tasks))
+
+    async def on_revoked(self, partitions: set[TP]) -> None:
+        """Give up slots before the group gives them to others."""
+        for slot in {self._slot_of(tp) for tp in partitions} & set(self._tasks):
+            await self._close(slot)
+        metrics.SLOTS.set(len(self._tasks))
+
+    async def put(self, event: Any) -> None:
+        """Hand a batch to its slot's task; waits while the slot's queue is full."""
+        batch: RecordBatch = event.value
+        slot = self._slot_of(TP(batch.topic, batch.partition))
+        held = self._tasks.get(slot)
+        if held is None:
+            event.ack()
+            return
+        await held[0].queue.put((self._short(batch.topic), batch, event.ack))
+
+    async def close(self) -> None:
+        """Give up everything."""
+        for slot in list(self._tasks):
+            await self._close(slot)
+
+    async def _close(self, slot: Slot) -> None:
+        task, running = self._tasks.pop(slot)
+        running.cancel()
+        await asyncio.wait([running], timeout=5.0)
+        task.drain()
+
+    def _on_done(self, running: asyncio.Task[None]) -> None:
+        if running.cancelled() or running.exception() is None:
+            return
+        _log.error("worker stops", why=str(running.exception()), exc_info=running.exception())
+        asyncio.ensure_future(self._app.crash(running.exception()))
+
+    async def _position(self, slot: Slot, offsets: Mapping[str, int]) -> None:
+        await consumer_of(self._app).resume_at(
+            {TP(self._ports.settings.full_name(topic), slot.partition): offset for topic, offset in offsets.items()}
+        )
+
+    def _hold(self, slot: Slot) -> None:
+        consumer_of(self._app).hold(
+            TP(self._ports.settings.full_name(topic), slot.partition) for topic in SLOT_TOPICS[slot.lead]
+        )
+
+    def _short(self, full_name: str) -> str:
+        return self._ports.settings.short_name(full_name)
+
+    def _slot_of(self, tp: TP) -> Slot:
+        return Slot(LEAD_OF_TOPIC[self._short(tp.topic)], tp.partition)
+
+
+def create_app(settings: LogSettings) -> faust.App:
+    """A Faust app on the batch transport, with no tables, no web server and no topics of its own."""
+    url = URL("kafka://" + settings.bootstrap.split(",")[0])
+    app = faust.App(
+        settings.group_id,
+        broker=[URL(f"kafka://{address}") for address in settings.bootstrap.split(",")],
+        store="memory://",
+        topic_disable_leader=True,
+        web_enabled=False,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=STREAM_BUFFER_BATCHES,
+        broker_max_poll_records=MAX_BATCH_RECORDS,
+        consumer_max_fetch_size=MAX_FETCH_BYTES,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        broker_rebalance_timeout=10.0,
+        broker_request_timeout=30.0,
+        broker_commit_interval=1.0,
+    )
+    app.transport = BatchTransport([url], app)
+    return app
+
+
+async def run_worker(
+    log: LogSettings, live: LiveSettings, ready: Callable[[], None] | None = None
+) -> None:
+    """Run one worker until cancelled; any number may run. Raises what it had to stop for."""
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    async with AsyncExitStack() as resources:
+        publisher = await resources.enter_async_context(Publisher(log, codec))
+        store = await resources.enter_async_context(LiveStore(live))
+        ports = Ports(log, store, publisher, LogReader(log), owner)
+        folds: dict[str, FoldFactory] = {
+            "usage": lambda slot: TenantFold(slot, log, codec, store, ports.reader),
+            "health": lambda slot: ProviderFold(slot, log, codec, store, ports.reader),
+        }
+        app = create_app(log)
+        table = SlotTable(app, ports, folds)
+        resources.push_async_callback(table.close)
+        _wire(app, table, log)
+        await _run(app, ready)
+
+
+def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
+    for name in LEAD_OF_TOPIC:
+        topic = app.topic(settings.full_name(name), schema=BatchSchema(), acks=True)
+
+        async def agent(stream: faust.Stream[Any]) -> None:
+            async for event in stream.noack().events():
+                await table.put(event)
+
+        app.agent(topic, name=f"interlock-{name}")(agent)
+
+    @app.on_partitions_revoked.connect(weak=False)
+    async def on_revoked(_app: faust.App, revoked: set[TP], **_: Any) -> None:
+        await table.on_revoked(revoked)
+
+    consumer_of(app).on_assigned = table.on_assigned
+
+
+async def _run(app: faust.App, ready: Callable[[], None] | None) -> None:
+    stopped = asyncio.ensure_future(_serve(app, ready))
+    try:
+        await stopped
+    finally:
+        stopped.cancel()
+
+
+async def _serve(app: faust.App, ready: Callable[[], None] | None) -> None:
+    app.finalize()
+    app.discover()
+    await app.start()
+    if ready is not None:
+        ready()
+    try:
+        await app.wait_until_stopped()
+        if app.crash_reason is not None:
+            raise app.crash_reason
+    finally:
+        await app.stop()

@@ -1,0 +1,49 @@
+"""What a slot does with a batch: the port between the runner, which owns the I/O, and the rooms that fold and decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from events.dead_letters import Refused
+from events.publisher import Encoded
+from processors.batching import RecordBatch
+from projections.live.slots import Slot
+from projections.live.store import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """All that one batch changes: states to write (None deletes), derived events to append, records refused.
+
+    `clock_us` is the fold's clock after it; `duplicates` counts the records that were dropped as folded before.
+    """
+
+    clock_us: int
+    writes: Mapping[str, bytes | None] = field(default_factory=dict)
+    derived: Sequence[Encoded] = ()
+    refused: Sequence[Refused] = ()
+    duplicates: int = 0
+
+
+class Fold(Protocol):
+    """Folds the topics of one slot. It keeps the states in memory and may be thrown away at any moment."""
+
+    topics: tuple[str, ...]
+
+    async def open(self, lease: Lease) -> None:
+        """Load what the lease's checkpoints stand for: recorded decisions, ids of the duplicate horizon."""
+        ...
+
+    async def apply(self, topic: str, batch: RecordBatch) -> Step:
+        """Fold a batch of a topic (short name). What it changed in memory is durable only after the commit."""
+        ...
+
+
+class FoldFactory(Protocol):
+    """Makes the fold of a slot."""
+
+    def __call__(self, slot: Slot) -> Fold:
+        """A new fold with nothing loaded."""
+        ...

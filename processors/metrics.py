@@ -1,0 +1,19 @@
+"""Metrics of the workers, all of them, in one place."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+FOLDED = Counter("interlock_folded_total", "Records folded into the live projections", ["topic"])
+DUPLICATES = Counter("interlock_duplicates_total", "Records dropped because their event was folded before", ["topic"])
+REFUSED = Counter("interlock_refused_total", "Records that were dead-lettered", ["topic", "reason"])
+DERIVED = Counter("interlock_derived_total", "Derived events appended", ["topic"])
+RETRIES = Counter("interlock_retries_total", "Waits for a dependency that was away", ["what"])
+REOPENED = Counter("interlock_slots_reopened_total", "Slots loaded anew, by cause", ["cause"])
+SLOTS = Gauge("interlock_slots_owned", "Slots that this worker owns")
+BATCH_S = Histogram(
+    "interlock_batch_seconds",
+    "From taking a batch to its checkpoint and derived events being durable",
+    ["topic"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)

@@ -1,0 +1,208 @@
+"""The owner of one slot: folds its batches in order, commits state and checkpoint together, publishes the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from events.catalogue import TOPICS
+from events.dead_letters import letters_of
+from events.positions import vector_of
+from events.publisher import Encoded, Publisher
+from events.reader import LogReader
+from events.settings import LogSettings
+from processors import metrics
+from processors.batching import RecordBatch
+from processors.fold import Fold, FoldFactory, Step
+from processors.poison import PoisonGuard
+from processors.retry import until_done
+from projections.errors import FencedError, StaleCheckpointError
+from projections.live.slots import Slot
+from projections.live.store import Commit, Lease, LiveStore, OutboxEntry
+
+_log = structlog.get_logger(__name__)
+
+
+class OutOfStepError(Exception):
+    """A batch begins after the checkpoint: fetch again from `offset`, to tell a hole in the log from a late fetch."""
+
+    def __init__(self, topic: str, offset: int) -> None:
+        super().__init__(f"the batch of {topic} begins after the checkpoint {offset}")
+        self.topic = topic
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a runner needs of the world."""
+
+    settings: LogSettings
+    store: LiveStore
+    publisher: Publisher
+    reader: LogReader
+    owner: str
+
+
+@dataclass(slots=True)
+class SlotRunner:
+    """One slot in the hands of this worker. Not started twice; `open` may be called again to begin anew."""
+
+    slot: Slot
+    new_fold: FoldFactory
+    ports: Ports
+    guard: PoisonGuard = field(default_factory=PoisonGuard)
+    _fold: Fold = field(init=False)
+    _lease: Lease = field(init=False)
+    _next: dict[str, int] = field(init=False, default_factory=dict)
+    _outbox_seq: int = field(init=False, default=0)
+    _hole: tuple[str, int, int] | None = field(init=False, default=None)
+
+    async def open(self) -> Mapping[str, int]:
+        """Take the slot over and load it; the next offset to read of each of its topics.
+
+        Derived events that the last owner committed but did not see acknowledged are published first.
+        """
+        self._fold = self.new_fold(self.slot)
+        await until_done("log", self._forget_replaced_log)
+        self._lease = await until_done("live", lambda: self.ports.store.acquire(self.slot, self.ports.owner))
+        self._next = {topic: self._lease.next_offsets.get(topic, 0) for topic in self._fold.topics}
+        self._outbox_seq = self._lease.outbox_seq
+        await self._publish(self._lease.outbox)
+        await until_done("open", lambda: self._fold.open(self._lease))
+        _log.info("slot opened", slot=str(self.slot), epoch=self._lease.epoch, next=self._next)
+        return dict(self._next)
+
+    async def _forget_replaced_log(self) -> None:
+        """A checkpoint beyond the log's end speaks of another log: what it stands for is gone, so begin anew."""
+        held = await self.ports.store.checkpoint(self.slot)
+        for topic, offset in held.items():
+            ends = await self.ports.reader.ends(topic)
+            if offset > ends.get(self.slot.partition, 0):
+                _log.warning("the log was replaced: slot begins anew", slot=str(self.slot), topic=topic, at=offset)
+                await self.ports.store.wipe(self.slot)
+                return
+
+    async def apply(self, topic: str, batch: RecordBatch) -> None:
+        """Fold one batch and make it durable. What was folded before is passed over.
+
+        Raises OutOfStepError, StaleCheckpointError or FencedError when the slot has to be positioned or opened anew,
+        TooManyBadRecordsError when most records are bad.
+        """
+        started_s = time.monotonic()
+        start = self._next[topic]
+        if batch.end <= start:
+            return
+        if batch.start > start:
+            self._check_hole(topic, start, batch.start)
+        if batch.start < start:
+            batch = batch.from_offset(start)
+        step = await until_done("state", lambda: self._fold.apply(topic, batch))
+        await self._refuse(topic, batch, step)
+        await self._commit(topic, start, batch.end, step)
+        metrics.FOLDED.labels(topic).inc(len(batch.records) - step.duplicates - len(step.refused))
+        metrics.DUPLICATES.labels(topic).inc(step.duplicates)
+        metrics.BATCH_S.labels(topic).observe(time.monotonic() - started_s)
+
+    def _check_hole(self, topic: str, start: int, found: int) -> None:
+        """The first time, ask for another fetch; when that begins at the same offset, the log has a hole."""
+        hole = (topic, start, found)
+        if self._hole != hole:
+            self._hole = hole
+            raise OutOfStepError(topic, start)
+        self._hole = None
+        _log.warning("records are no longer on the log", topic=topic, partition=self.slot.partition, start=start, end=found)
+
+    async def _refuse(self, topic: str, batch: RecordBatch, step: Step) -> None:
+        """Keep bad records as dead letters before the checkpoint passes them."""
+        if not step.refused:
+            self.guard.note(len(batch.records), 0, "")
+            return
+        self.guard.note(len(batch.records), len(step.refused), str(step.refused[0].error))
+        for refused in step.refused:
+            letters = letters_of(refused, f"{self.ports.settings.group_id}/{self.slot}", step.clock_us)
+            for letter in letters:
+                await until_done("dead-letters", lambda letter=letter: self.ports.publisher.append([letter]))
+            metrics.REFUSED.labels(topic, refused.error.reason).inc()
+
+    async def _commit(self, topic: str, start: int, end: int, step: Step) -> None:
+        first_seq = self._outbox_seq + 1
+        outbox = [
+            OutboxEntry(seq, derived.topic, derived.key, derived.value, derived.timestamp_ms or step.clock_us // 1000)
+            for seq, derived in enumerate(step.derived, first_seq)
+        ]
+        commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
+        await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
+        self._next[topic] = end
+        self._outbox_seq += len(outbox)
+        await self._publish(outbox)
+
+    async def _publish(self, outbox: Sequence[OutboxEntry]) -> None:
+        if not outbox:
+            return
+        records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
+        positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
+        hints = {str(partition): offset for partition, offset in vector_of(positions).items()}
+        await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
+        for entry in outbox:
+            metrics.DERIVED.labels(entry.topic).inc()
+
+
+@dataclass(slots=True)
+class SlotTask:
+    """A runner with its bounded queue, as a task: opens the slot, and again whenever it lost step with its state.
+
+    `position` makes the consumer read on from the given offsets of the slot's topics.
+    """
+
+    runner: SlotRunner
+    position: Callable[[Slot, Mapping[str, int]], Awaitable[None]]
+    hold: Callable[[Slot], None]
+    queue: asyncio.Queue[tuple[str, RecordBatch, Callable[[], None]]] = field(
+        default_factory=lambda: asyncio.Queue(maxsize=2)
+    )
+
+    async def run(self) -> None:
+        """Until cancelled; raises what the worker has to stop for."""
+        while True:
+            await self.position(self.runner.slot, await self.runner.open())
+            cause = await self._fold_until_out_of_step()
+            metrics.REOPENED.labels(cause).inc()
+            self.hold(self.runner.slot)
+            self._drain()
+
+    async def _fold_until_out_of_step(self) -> str:
+        while True:
+            topic, batch, acknowledge = await self.queue.get()
+            try:
+                await self.runner.apply(topic, batch)
+            except OutOfStepError as error:
+                await self.position(self.runner.slot, {error.topic: error.offset})
+            except StaleCheckpointError as error:
+                _log.warning("live state changed under this worker: loading it anew", why=str(error))
+                return "stale"
+            except FencedError as error:
+                _log.warning("another worker took the slot", why=str(error))
+                await asyncio.sleep(FENCED_WAIT_S)
+                return "fenced"
+            finally:
+                acknowledge()
+
+    def _drain(self) -> None:
+        while not self.queue.empty():
+            self.queue.get_nowait()[2]()
+
+
+FENCED_WAIT_S = 1.0
+"""A worker that was fenced has most likely lost the partition; the group will tell it within this time."""
+
+SLOT_TOPICS: dict[str, tuple[str, ...]] = {
+    "usage": ("usage", "budgets", "routing"),
+    "health": ("outcomes", "health", "overrides", "providers"),
+}
+LEAD_OF_TOPIC = {topic: lead for lead, topics in SLOT_TOPICS.items() for topic in topics}
+assert set(LEAD_OF_TOPIC) <= set(TOPICS)
+

@@ -1,0 +1,173 @@
+"""The hot loop: raw usage records to sums by who pays and to runs of outcomes by deployment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from events.catalogue import TOPICS
+from events.codec import Codec, Record, from_record
+from events.dead_letters import Refused
+from events.envelope import MAX_LONG, OutcomeKind
+from events.errors import InvalidEventError
+from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, latency_bucket
+from events.reader import LogRecord
+from processors.bounds import Bounds
+from processors.dedupe import SLICE_MS, Seen
+
+USAGE = TOPICS["usage"]
+QUARTER_HOUR_US = 900_000_000
+
+Payer = tuple[str, str | None, str | None, str | None, str | None, str, str, int]
+"""tenant, org, team, user, api_key, provider, model, and the quarter-hour since the epoch of occurred_at."""
+
+Deployment = tuple[str, str, str | None]
+"""provider, model, region."""
+
+Sums = list[int]
+"""cost_nano_usd, calls, input_tokens, output_tokens, unpriced calls."""
+
+
+class RunBuilder:
+    """An OutcomeRun while it grows."""
+
+    __slots__ = ("buckets", "count", "epoch", "gate_until", "kind", "last_error", "latency_ms_sum", "second")
+
+    def __init__(self, kind: str, second: int, epoch: int | None) -> None:
+        self.kind = kind
+        self.second = second
+        self.epoch = epoch
+        self.count = 0
+        self.latency_ms_sum = 0
+        self.buckets = [0] * LATENCY_BUCKETS
+        self.gate_until: int | None = None
+        self.last_error: str | None = None
+
+    def build(self) -> OutcomeRun:
+        """The finished run."""
+        return OutcomeRun(
+            kind=OutcomeKind(self.kind),
+            count=self.count,
+            second=self.second,
+            breaker_epoch=self.epoch,
+            latency_ms_sum=self.latency_ms_sum,
+            latency_buckets=tuple(self.buckets),
+            gate_until=self.gate_until,
+            last_error=self.last_error,
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a batch of usage records comes to."""
+
+    sums: dict[Payer, Sums] = field(default_factory=dict)
+    runs: dict[Deployment, list[RunBuilder]] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    duplicates: int = 0
+
+
+def tally(
+    records: Sequence[LogRecord],
+    codec: Codec,
+    bounds: Bounds,
+    seen: Seen,
+    observed_below: Mapping[Deployment, int],
+) -> Tally:
+    """Sum a batch. Ids are remembered in `seen`; a record that was seen within the horizon is dropped.
+
+    `observed_below` says up to which offset the outcomes of a deployment are on the log already (after a loss of live
+    state): those are not derived again. A bad record is refused with its reason, and the rest goes on.
+    """
+    result = Tally()
+    decode = codec.decode_record
+    sums, runs = result.sums, result.runs
+    clock_ms = seen.horizon.clock_ms
+    slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
+    for record in records:
+        if record.timestamp > clock_ms:
+            clock_ms = record.timestamp
+            if clock_ms >= slice_end_ms:
+                seen.turn(clock_ms, record.offset)
+                slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
+        try:
+            usage = decode(USAGE, record.value)
+            payer = (
+                usage["tenant"],
+                usage["org"],
+                usage["team"],
+                usage["user"],
+                usage["api_key"],
+                usage["provider"],
+                usage["model"],
+                usage["occurred_at"] // QUARTER_HOUR_US,
+            )
+            held = sums.get(payer)
+            check(usage, record, bounds, known_payer=held is not None)
+        except InvalidEventError as error:
+            result.refused.append(Refused(record, error))
+            continue
+        event_id = usage["event_id"]
+        if event_id in seen.current or event_id in seen.previous:
+            seen.current.add(event_id)
+            result.duplicates += 1
+            continue
+        seen.current.add(event_id)
+        if held is None:
+            held = sums[payer] = [0, 0, 0, 0, 0]
+        cost = usage["cost_nano_usd"]
+        if cost is None:
+            held[4] += 1
+        else:
+            held[0] += cost
+        held[1] += 1
+        held[2] += usage["input_tokens"]
+        held[3] += usage["output_tokens"]
+        deployment = (usage["provider"], usage["model"], usage["region"])
+        if not observed_below or record.offset >= observed_below.get(deployment, 0):
+            _observe(runs, deployment, usage)
+    seen.at(clock_ms)
+    return result
+
+
+def check(usage: Record, record: LogRecord, bounds: Bounds, *, known_payer: bool) -> None:
+    """Refuse what the schema allows and the product does not; the full validation runs once for each payer of a batch."""
+    bounds.check_size(record.value)
+    if (
+        not known_payer
+        or usage["input_tokens"] < 0
+        or usage["output_tokens"] < 0
+        or usage["cached_input_tokens"] < 0
+        or not 0 <= usage["latency_ms"] <= MAX_LATENCY_MS
+    ):
+        from_record(USAGE, usage)
+        if usage["latency_ms"] > MAX_LATENCY_MS:
+            raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")
+    bounds.check_key(record.key, usage["tenant"], "tenant")
+    bounds.check_time(usage["occurred_at"], record.timestamp)
+
+
+def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Record) -> None:
+    kind, epoch = usage["outcome"], usage["breaker_epoch"]
+    second = usage["occurred_at"] // 1_000_000
+    held = runs.get(deployment)
+    if held is None:
+        held = runs[deployment] = []
+    if held and (last := held[-1]).kind == kind and last.second == second and last.epoch == epoch:
+        run = last
+    else:
+        run = RunBuilder(kind, second, epoch)
+        held.append(run)
+    run.count += 1
+    latency_ms = usage["latency_ms"]
+    run.latency_ms_sum += latency_ms
+    run.buckets[latency_bucket(latency_ms)] += 1
+    if kind != "SUCCESS":
+        if usage["error"] is not None:
+            run.last_error = usage["error"][:1000]
+        if kind == "RATE_LIMITED" and usage["retry_after_ms"] is not None:
+            until = min(usage["occurred_at"] + usage["retry_after_ms"] * 1000, MAX_LONG)
+            run.gate_until = until if run.gate_until is None else max(run.gate_until, until)
+
+
+MAX_LATENCY_MS = 7 * 86_400_000
