@@ -9,7 +9,7 @@ from events.money import format_usd, parse_usd
 
 
 @pytest.mark.parametrize(
-    ("text", "nano_usd"),
+    "text, nano_usd",
     [
         ("0", 0),
         ("12.50", 12_500_000_000),
@@ -27,7 +27,7 @@ def test_a_decimal_string_is_read_exactly(text: str, nano_usd: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    "text, complaint",
     [
         ("", "decimal string"),
         ("1e3", "decimal string"),
@@ -51,7 +51,7 @@ def test_what_is_not_exact_money_is_refused_with_a_reason(text: str, complaint: 
 
 
 @pytest.mark.parametrize(
-    ("nano_usd", "text"),
+    "nano_usd, text",
     [(0, "0"), (1, "0.000000001"), (12_500_000_000, "12.5"), (-100_000_000, "-0.1"), (7_000_000_000, "7")],
 )
 def test_an_amount_is_written_as_its_shortest_decimal(nano_usd: int, text: str) -> None:

@@ -30,7 +30,7 @@ def test_a_known_call_has_its_list_price() -> None:
     assert cost == 900 * 2_500 + 100 * 1_250 + 500 * 10_000
 
 
-@pytest.mark.parametrize(("provider", "model"), [("nobody", "gpt-4o"), ("openai", "no-such-model"), ("", "")])
+@pytest.mark.parametrize("provider, model", [("nobody", "gpt-4o"), ("openai", "no-such-model"), ("", "")])
 def test_an_unknown_model_has_no_price(provider: str, model: str) -> None:
     """None, not zero: a call that cannot be priced is not free."""
     assert price_call(provider, model, us("2025-01-01T00:00"), input_tokens=1, output_tokens=1) is None
@@ -66,7 +66,7 @@ def test_a_prompt_beyond_a_tier_pays_its_rate_for_all_tokens() -> None:
     assert above == 200_001 * 2_500
 
 
-@pytest.mark.parametrize(("input_tokens", "nano_usd"), [(1, 0), (3, 2), (5, 2), (6, 3)])
+@pytest.mark.parametrize("input_tokens, nano_usd", [(1, 0), (3, 2), (5, 2), (6, 3)])
 def test_a_cost_is_rounded_once_half_to_even(input_tokens: int, nano_usd: int) -> None:
     """0.5, 1.5 and 2.5 nano-USD go to the even neighbour."""
     rates = Rates(input=1, cached_input=1, output=0, request=0, denominator=2)
@@ -74,7 +74,7 @@ def test_a_cost_is_rounded_once_half_to_even(input_tokens: int, nano_usd: int) -
 
 
 @pytest.mark.parametrize(
-    ("tokens", "field"),
+    "tokens, field",
     [
         ({"input_tokens": -1, "output_tokens": 0}, "input_tokens"),
         ({"input_tokens": 0, "output_tokens": -1}, "output_tokens"),
