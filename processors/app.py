@@ -15,6 +15,7 @@ from faust.types import TP
 from yarl import URL
 
 from events.codec import Codec
+from events.positions import Partition
 from events.publisher import Publisher
 from events.reader import LogReader
 from events.registry import open_registry
@@ -23,15 +24,17 @@ from processors import metrics
 from processors.batching import BatchSchema, BatchTransport, RecordBatch, consumer_of
 from processors.fold import FoldFactory
 from processors.health.agent import ProviderFold
-from processors.slot_runner import LEAD_OF_TOPIC, SLOT_TOPICS, Ports, SlotRunner, SlotTask
+from processors.recorded import Past
+from processors.slot_runner import Ports, SlotRunner, SlotTask
 from processors.usage.agent import TenantFold
-from projections.live.slots import Slot
+from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of_partition
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
 MAX_BATCH_RECORDS = 5_000
 MAX_FETCH_BYTES = 2 * 2**20
 STREAM_BUFFER_BATCHES = 8
+FOLDED_TOPICS = tuple(topic for topics in TOPICS_OF_LEAD.values() for topic in topics)
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +47,7 @@ class SlotTable:
         self._ports = ports
         self._folds = folds
         self._tasks: dict[Slot, tuple[SlotTask, asyncio.Task[None]]] = {}
+        self._crash: asyncio.Future[None] | None = None
 
     async def on_assigned(self, partitions: set[TP]) -> None:
         """Give up the slots that went to others and open the new ones."""
@@ -93,23 +97,26 @@ class SlotTable:
         if running.cancelled() or running.exception() is None:
             return
         _log.error("worker stops", why=str(running.exception()), exc_info=running.exception())
-        asyncio.ensure_future(self._app.crash(running.exception()))
+        self._crash = asyncio.ensure_future(self._app.crash(running.exception()))
 
     async def _position(self, slot: Slot, offsets: Mapping[str, int]) -> None:
         await consumer_of(self._app).resume_at(
-            {TP(self._ports.settings.full_name(topic), slot.partition): offset for topic, offset in offsets.items()}
+            {
+                TP(self._ports.settings.full_name(topic), slot.partition): offset
+                for topic, offset in offsets.items()
+            }
         )
 
     def _hold(self, slot: Slot) -> None:
         consumer_of(self._app).hold(
-            TP(self._ports.settings.full_name(topic), slot.partition) for topic in SLOT_TOPICS[slot.lead]
+            TP(self._ports.settings.full_name(topic), slot.partition) for topic in TOPICS_OF_LEAD[slot.lead]
         )
 
     def _short(self, full_name: str) -> str:
         return self._ports.settings.short_name(full_name)
 
     def _slot_of(self, tp: TP) -> Slot:
-        return Slot(LEAD_OF_TOPIC[self._short(tp.topic)], tp.partition)
+        return slot_of_partition(Partition(self._short(tp.topic), tp.partition))
 
 
 def create_app(settings: LogSettings) -> faust.App:
@@ -135,21 +142,23 @@ def create_app(settings: LogSettings) -> faust.App:
     return app
 
 
-async def run_worker(
-    log: LogSettings, live: LiveSettings, ready: Callable[[], None] | None = None
-) -> None:
+async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], None] | None = None) -> None:
     """Run one worker until cancelled; any number may run. Raises what it had to stop for."""
     codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
     owner = f"{socket.gethostname()}:{os.getpid()}"
     async with AsyncExitStack() as resources:
         publisher = await resources.enter_async_context(Publisher(log, codec))
         store = await resources.enter_async_context(LiveStore(live))
-        ports = Ports(log, store, publisher, LogReader(log), owner)
-        folds: dict[str, FoldFactory] = {
-            "usage": lambda slot: TenantFold(slot, log, codec, store, ports.reader),
-            "health": lambda slot: ProviderFold(slot, log, codec, store, ports.reader),
-        }
         app = create_app(log)
+
+        async def committed(topic: str, partition: int) -> int:
+            return await consumer_of(app).committed_offset(TP(log.full_name(topic), partition))
+
+        ports = Ports(log, store, publisher, LogReader(log), owner, committed)
+        folds: dict[str, FoldFactory] = {
+            "usage": lambda slot: TenantFold(slot, Past(log, codec, ports.reader, slot.partition), store),
+            "health": lambda slot: ProviderFold(slot, Past(log, codec, ports.reader, slot.partition), store),
+        }
         table = SlotTable(app, ports, folds)
         resources.push_async_callback(table.close)
         _wire(app, table, log)
@@ -157,7 +166,7 @@ async def run_worker(
 
 
 def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
-    for name in LEAD_OF_TOPIC:
+    for name in FOLDED_TOPICS:
         topic = app.topic(settings.full_name(name), schema=BatchSchema(), acks=True)
 
         async def agent(stream: faust.Stream[Any]) -> None:

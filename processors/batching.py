@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - Faust and aiokafka have no public handle on fetching, seeking and acknowledging.
 """The Faust transport that delivers a partition's fetched records as one event.
 
 Stock Faust hands each record through a queue, a task and an acknowledgement of its own; here all that a fetch brought
@@ -13,17 +14,18 @@ from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from aiokafka.cluster import ClusterMetadata
-from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 
 from events.reader import LogRecord
+from processors.assignor import CopartitionedAssignor
 
-FETCH_WAIT_MS = 10
-"""Longest long poll. aiokafka keeps one fetch in flight per broker: a partition that was just read is asked for again
-only when the long poll for the idle others has ended, so this bounds what an idle partition adds to the latency."""
+LEAST_FETCH_WAIT_MS = 10
+MOST_FETCH_WAIT_MS = 1000
+MAX_RESPONSE_BYTES = 16 * 2**20
+"""The long poll begins short: aiokafka keeps one fetch in flight per broker, so a partition that was just read is asked
+for again only when the long poll for the idle others has ended. The embedded broker takes the same figure as a deadline
+for reading, and answers with nothing when a partition of many small batches takes longer: then it is doubled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,15 @@ class RecordBatch:
         """Next offset after the last record."""
         return int(self.records[-1].offset) + 1
 
-    def from_offset(self, offset: int) -> RecordBatch:
-        """What is left of it from an offset on; there has to be something."""
-        kept = [record for record in self.records if record.offset >= offset]
-        return RecordBatch(self.topic, self.partition, kept)
+    def cut(self, start: int, at: int) -> list[RecordBatch]:
+        """What is left of it from `start` on, in two parts when `at` lies within."""
+        before = [record for record in self.records if start <= record.offset < at] if at > start else []
+        after = (
+            self.records
+            if self.start >= max(start, at)
+            else [r for r in self.records if r.offset >= max(start, at)]
+        )
+        return [RecordBatch(self.topic, self.partition, part) for part in (before, after) if part]
 
 
 class BatchSchema(faust.Schema):
@@ -56,42 +63,10 @@ class BatchSchema(faust.Schema):
     def compile(self, app: AppT[Any], **_: Any) -> Callable[..., Awaitable[EventT[Any]]]:
         """The function that makes an event of a message."""
 
-        async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:
+        async def decode(message: Message, **_: bool) -> EventT[Any]:
             return app.create_event(message.key, message.value, message.headers, message)
 
         return decode
-
-
-class CopartitionedAssignor(AbstractPartitionAssignor):
-    """Gives partition p of every topic to the same member, so that a slot has one owner."""
-
-    name = "interlock-copartitioned"
-    version = 0
-
-    @classmethod
-    def assign(
-        cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
-    ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        """Partition p goes to member p modulo their number, in the order of their ids."""
-        ordered = sorted(members)
-        topics = sorted({topic for member in members.values() for topic in member.subscription})
-        given: dict[str, dict[str, list[int]]] = {member: {} for member in ordered}
-        for topic in topics:
-            for partition in sorted(cluster.partitions_for_topic(topic) or ()):
-                given[ordered[partition % len(ordered)]].setdefault(topic, []).append(partition)
-        return {
-            member: ConsumerProtocolMemberAssignment(cls.version, sorted(shares.items()), b"")
-            for member, shares in given.items()
-        }
-
-    @classmethod
-    def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        """What a member says of itself when it joins."""
-        return ConsumerProtocolMemberMetadata(cls.version, list(topics), b"")
-
-    @classmethod
-    def on_assignment(cls, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Nothing is kept between generations."""
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -107,7 +82,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             max_poll_records=conf.broker_max_poll_records,
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_bytes=MAX_RESPONSE_BYTES,
+            fetch_max_wait_ms=LEAST_FETCH_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
@@ -115,6 +91,31 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_interval_ms=int((conf.broker_max_poll_interval or 300) * 1000),
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Any:
+        """As Faust does, with a long poll that grows while records are there and none come."""
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        fetcher = consumer._fetcher
+        wait_ms: int = fetcher._fetch_max_wait_ms
+        if fetched:
+            fetcher._fetch_max_wait_ms = max(LEAST_FETCH_WAIT_MS, wait_ms // 2)
+        elif any(_is_behind(consumer, tp) for tp in active_partitions):
+            fetcher._fetch_max_wait_ms = min(MOST_FETCH_WAIT_MS, wait_ms * 2)
+        return fetched
+
+
+def _is_behind(consumer: AIOKafkaConsumer, tp: TP) -> bool:
+    assigned = consumer._subscription.subscription.assignment
+    if tp not in assigned.tps:
+        return False
+    state = assigned.state_value(tp)
+    return state.has_valid_position and (state.highwater or 0) > state.position
 
 
 class BatchConsumer(driver.Consumer):
@@ -127,7 +128,9 @@ class BatchConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         fetched = await super()._getmany(active_partitions, timeout)
-        return {tp: [RecordBatch(tp.topic, tp.partition, records)] for tp, records in fetched.items() if records}
+        return {
+            tp: [RecordBatch(tp.topic, tp.partition, records)] for tp, records in fetched.items() if records
+        }
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
         last = record.records[-1]
@@ -164,6 +167,13 @@ class BatchConsumer(driver.Consumer):
         """Called by Faust when partitions were assigned: the slots open, and seek when they know where."""
         await self.on_assigned(set(self.assignment()))
 
+    async def committed_offset(self, partition: TP) -> int:
+        """The group's committed offset of a partition; 0 when there is none. It is never moved back from here on."""
+        consumer = self._thread._ensure_consumer()
+        committed = await self._thread.call_thread(consumer.committed, partition)
+        self._committed_offset[partition] = committed
+        return committed or 0
+
     def hold(self, partitions: Iterable[TP]) -> None:
         """Stop fetching partitions until `resume_at`."""
         self.pause_partitions(set(partitions) & set(self.assignment()))
@@ -173,7 +183,6 @@ class BatchConsumer(driver.Consumer):
         kept = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
         for tp in kept:
             self._read_offset[tp] = None
-            self._committed_offset[tp] = None
         await self._thread.seek_wait(kept)
         self.resume_partitions(set(kept))
 
@@ -186,4 +195,4 @@ class BatchTransport(driver.Transport):
 
 def consumer_of(app: faust.App) -> BatchConsumer:
     """The consumer of an app that runs on this transport."""
-    return cast(BatchConsumer, app.consumer)
+    return cast("BatchConsumer", app.consumer)

@@ -23,7 +23,8 @@ class Bounds:
         """Refuse what is larger than an event may be."""
         if value is not None and len(value) > self.settings.max_event_bytes:
             raise InvalidEventError(
-                "too_large", f"the record has {len(value)} bytes, over the limit of {self.settings.max_event_bytes}"
+                "too_large",
+                f"the record has {len(value)} bytes, over the limit of {self.settings.max_event_bytes}",
             )
 
     def check_key(self, key: bytes | None, expected: str, field_name: str) -> None:
@@ -32,10 +33,13 @@ class Bounds:
         if known is not None and known == key:
             return
         if key is None:
-            raise InvalidEventError("null_key", f"the record has no key: it has to be the event's {field_name}")
+            raise InvalidEventError(
+                "null_key", f"the record has no key: it has to be the event's {field_name}"
+            )
         if key != expected.encode():
             raise InvalidEventError(
-                "wrong_key", f"the record's key is {key[:80]!r} and the event's {field_name} is {expected!r}: they have to agree"
+                "wrong_key",
+                f"the record's key is {key[:80]!r} and the event's {field_name} is {expected!r}: they have to agree",
             )
         home = partition_of(key, self.settings.partitions)
         if home != self.partition:

@@ -52,6 +52,12 @@ class Seen:
         previous_start = held.current_start if following else offset
         self.horizon = Horizon(previous_start, offset, slice_number, clock_ms)
 
+    def tick(self, timestamp_ms: int, offset: int) -> None:
+        """Take the timestamp of the record at an offset: the clock never goes back."""
+        clock_ms = max(timestamp_ms, self.horizon.clock_ms)
+        self.turn(clock_ms, offset)
+        self.at(clock_ms)
+
     def at(self, clock_ms: int) -> None:
         """Note how far the clock has come."""
         held = self.horizon

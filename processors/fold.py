@@ -9,8 +9,8 @@ from typing import Protocol
 from events.dead_letters import Refused
 from events.publisher import Encoded
 from processors.batching import RecordBatch
+from projections.live.commit import Lease
 from projections.live.slots import Slot
-from projections.live.store import Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,32 @@ class Step:
     duplicates: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a slot begins: the lease, the next offset of each topic, and the offset of each topic below which all that
+    was decided is known to be on the log, so that a replay does not decide there again.
+    """
+
+    lease: Lease
+    next_offsets: Mapping[str, int]
+    decided_to: Mapping[str, int]
+
+
+class NotYetError(Exception):
+    """The batch can be folded only after other topics of the slot have caught up; nothing was changed by it."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"{topic} waits for what was decided before to be replayed")
+        self.topic = topic
+
+
 class Fold(Protocol):
     """Folds the topics of one slot. It keeps the states in memory and may be thrown away at any moment."""
 
     topics: tuple[str, ...]
 
-    async def open(self, lease: Lease) -> None:
-        """Load what the lease's checkpoints stand for: recorded decisions, ids of the duplicate horizon."""
+    async def open(self, opening: Opening) -> None:
+        """Load what the checkpoints stand for: recorded decisions, ids of the duplicate horizon."""
         ...
 
     async def apply(self, topic: str, batch: RecordBatch) -> Step:

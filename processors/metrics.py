@@ -5,7 +5,9 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 FOLDED = Counter("interlock_folded_total", "Records folded into the live projections", ["topic"])
-DUPLICATES = Counter("interlock_duplicates_total", "Records dropped because their event was folded before", ["topic"])
+DUPLICATES = Counter(
+    "interlock_duplicates_total", "Records dropped because their event was folded before", ["topic"]
+)
 REFUSED = Counter("interlock_refused_total", "Records that were dead-lettered", ["topic", "reason"])
 DERIVED = Counter("interlock_derived_total", "Derived events appended", ["topic"])
 RETRIES = Counter("interlock_retries_total", "Waits for a dependency that was away", ["what"])

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from events.catalogue import TOPICS
 from events.dead_letters import letters_of
 from events.positions import vector_of
 from events.publisher import Encoded, Publisher
@@ -17,12 +16,14 @@ from events.reader import LogReader
 from events.settings import LogSettings
 from processors import metrics
 from processors.batching import RecordBatch
-from processors.fold import Fold, FoldFactory, Step
+from processors.fold import Fold, FoldFactory, NotYetError, Opening, Step
 from processors.poison import PoisonGuard
 from processors.retry import until_done
 from projections.errors import FencedError, StaleCheckpointError
+from projections.live.commit import Commit, Lease
+from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
-from projections.live.store import Commit, Lease, LiveStore, OutboxEntry
+from projections.live.store import LiveStore
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,8 @@ class Ports:
     publisher: Publisher
     reader: LogReader
     owner: str
+    committed: Callable[[str, int], Awaitable[int]]
+    """Next offset that the consumer group has acknowledged of a topic's partition; 0 when none."""
 
 
 @dataclass(slots=True)
@@ -59,7 +62,9 @@ class SlotRunner:
     _lease: Lease = field(init=False)
     _next: dict[str, int] = field(init=False, default_factory=dict)
     _outbox_seq: int = field(init=False, default=0)
+    _decided_to: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
+    is_open: bool = field(init=False, default=False)
 
     async def open(self) -> Mapping[str, int]:
         """Take the slot over and load it; the next offset to read of each of its topics.
@@ -68,21 +73,36 @@ class SlotRunner:
         """
         self._fold = self.new_fold(self.slot)
         await until_done("log", self._forget_replaced_log)
-        self._lease = await until_done("live", lambda: self.ports.store.acquire(self.slot, self.ports.owner))
-        self._next = {topic: self._lease.next_offsets.get(topic, 0) for topic in self._fold.topics}
-        self._outbox_seq = self._lease.outbox_seq
-        await self._publish(self._lease.outbox)
-        await until_done("open", lambda: self._fold.open(self._lease))
-        _log.info("slot opened", slot=str(self.slot), epoch=self._lease.epoch, next=self._next)
+        lease = self._lease = await until_done(
+            "live", lambda: self.ports.store.acquire(self.slot, self.ports.owner)
+        )
+        self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._fold.topics}
+        self._outbox_seq = lease.outbox_seq
+        await self._publish(lease.outbox)
+        self._decided_to = await until_done("log", self._committed)
+        await until_done("log", lambda: self._fold.open(Opening(lease, self._next, self._decided_to)))
+        _log.info("slot opened", slot=str(self.slot), epoch=lease.epoch, next=self._next)
+        self.is_open = True
         return dict(self._next)
+
+    @property
+    def next_offsets(self) -> Mapping[str, int]:
+        """The next offset to read of each topic."""
+        return self._next
+
+    async def _committed(self) -> dict[str, int]:
+        """Below the group's committed offsets all was decided and published: they are acknowledged after that."""
+        return {topic: await self.ports.committed(topic, self.slot.partition) for topic in self._fold.topics}
 
     async def _forget_replaced_log(self) -> None:
         """A checkpoint beyond the log's end speaks of another log: what it stands for is gone, so begin anew."""
-        held = await self.ports.store.checkpoint(self.slot)
-        for topic, offset in held.items():
+        held = (await self.ports.store.checkpoints([self.slot]))[self.slot]
+        for topic, offset in held.next_offsets.items():
             ends = await self.ports.reader.ends(topic)
             if offset > ends.get(self.slot.partition, 0):
-                _log.warning("the log was replaced: slot begins anew", slot=str(self.slot), topic=topic, at=offset)
+                _log.warning(
+                    "the log was replaced: slot begins anew", slot=str(self.slot), topic=topic, at=offset
+                )
                 await self.ports.store.wipe(self.slot)
                 return
 
@@ -98,14 +118,17 @@ class SlotRunner:
             return
         if batch.start > start:
             self._check_hole(topic, start, batch.start)
-        if batch.start < start:
-            batch = batch.from_offset(start)
-        step = await until_done("state", lambda: self._fold.apply(topic, batch))
+        for part in batch.cut(start, self._decided_to[topic]):
+            await self._fold_part(topic, part)
+        metrics.BATCH_S.labels(topic).observe(time.monotonic() - started_s)
+
+    async def _fold_part(self, topic: str, batch: RecordBatch) -> None:
+        start = self._next[topic]
+        step = await self._fold.apply(topic, batch)
         await self._refuse(topic, batch, step)
         await self._commit(topic, start, batch.end, step)
         metrics.FOLDED.labels(topic).inc(len(batch.records) - step.duplicates - len(step.refused))
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
-        metrics.BATCH_S.labels(topic).observe(time.monotonic() - started_s)
 
     def _check_hole(self, topic: str, start: int, found: int) -> None:
         """The first time, ask for another fetch; when that begins at the same offset, the log has a hole."""
@@ -114,7 +137,13 @@ class SlotRunner:
             self._hole = hole
             raise OutOfStepError(topic, start)
         self._hole = None
-        _log.warning("records are no longer on the log", topic=topic, partition=self.slot.partition, start=start, end=found)
+        _log.warning(
+            "records are no longer on the log",
+            topic=topic,
+            partition=self.slot.partition,
+            start=start,
+            end=found,
+        )
 
     async def _refuse(self, topic: str, batch: RecordBatch, step: Step) -> None:
         """Keep bad records as dead letters before the checkpoint passes them."""
@@ -129,10 +158,11 @@ class SlotRunner:
             metrics.REFUSED.labels(topic, refused.error.reason).inc()
 
     async def _commit(self, topic: str, start: int, end: int, step: Step) -> None:
-        first_seq = self._outbox_seq + 1
         outbox = [
-            OutboxEntry(seq, derived.topic, derived.key, derived.value, derived.timestamp_ms or step.clock_us // 1000)
-            for seq, derived in enumerate(step.derived, first_seq)
+            OutboxEntry(
+                seq, derived.topic, derived.key, derived.value, derived.timestamp_ms or step.clock_us // 1000
+            )
+            for seq, derived in enumerate(step.derived, self._outbox_seq)
         ]
         commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
@@ -145,8 +175,8 @@ class SlotRunner:
             return
         records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
         positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
-        hints = {str(partition): offset for partition, offset in vector_of(positions).items()}
-        await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
+        hints = {f"{place.topic}.{place.number}": offset for place, offset in vector_of(positions).items()}
+        await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq + 1, hints))
         for entry in outbox:
             metrics.DERIVED.labels(entry.topic).inc()
 
@@ -171,8 +201,9 @@ class SlotTask:
             await self.position(self.runner.slot, await self.runner.open())
             cause = await self._fold_until_out_of_step()
             metrics.REOPENED.labels(cause).inc()
+            self.runner.is_open = False
             self.hold(self.runner.slot)
-            self._drain()
+            self.drain()
 
     async def _fold_until_out_of_step(self) -> str:
         while True:
@@ -181,6 +212,8 @@ class SlotTask:
                 await self.runner.apply(topic, batch)
             except OutOfStepError as error:
                 await self.position(self.runner.slot, {error.topic: error.offset})
+            except NotYetError as error:
+                await self.position(self.runner.slot, {error.topic: self.runner.next_offsets[error.topic]})
             except StaleCheckpointError as error:
                 _log.warning("live state changed under this worker: loading it anew", why=str(error))
                 return "stale"
@@ -188,21 +221,14 @@ class SlotTask:
                 _log.warning("another worker took the slot", why=str(error))
                 await asyncio.sleep(FENCED_WAIT_S)
                 return "fenced"
-            finally:
+            else:
                 acknowledge()
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Let go of what waits in the queue."""
         while not self.queue.empty():
-            self.queue.get_nowait()[2]()
+            self.queue.get_nowait()
 
 
 FENCED_WAIT_S = 1.0
 """A worker that was fenced has most likely lost the partition; the group will tell it within this time."""
-
-SLOT_TOPICS: dict[str, tuple[str, ...]] = {
-    "usage": ("usage", "budgets", "routing"),
-    "health": ("outcomes", "health", "overrides", "providers"),
-}
-LEAD_OF_TOPIC = {topic: lead for lead, topics in SLOT_TOPICS.items() for topic in topics}
-assert set(LEAD_OF_TOPIC) <= set(TOPICS)
-

@@ -1,0 +1,114 @@
+"""What was decided before and is on the log: a slot that lost its state folds it instead of deciding again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+
+from events.alert_raised import AlertRaised
+from events.breaker_transitioned import BreakerTransitioned
+from events.catalogue import TOPICS
+from events.codec import Codec
+from events.envelope import Event
+from events.errors import InvalidEventError
+from events.outcomes_observed import OutcomesObserved
+from events.reader import LogReader, LogRecord, Range
+from events.settings import LogSettings
+from processors.bounds import Bounds
+from processors.dedupe import Horizon, Seen
+from processors.usage.tally import USAGE, Deployment, check
+
+Hints = Mapping[str, int]
+"""By `topic.partition`, where to begin to look for derived events that are on the log already."""
+
+
+def checked_event(topic_name: str, record: LogRecord, codec: Codec, bounds: Bounds) -> Event:
+    """The event of a record, after every check: schema, values, size, key, partition and time."""
+    topic = TOPICS[topic_name]
+    bounds.check_size(record.value)
+    event = codec.decode(topic, record.value)
+    bounds.check_key(record.key, topic.key_of(event), topic.key_field)
+    bounds.check_time(event.occurred_at, record.timestamp)
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The log as one slot reads it back when it opens."""
+
+    settings: LogSettings
+    codec: Codec
+    reader: LogReader
+    partition: int
+
+    async def outcomes_below(self, source_topic: str, hints: Hints) -> dict[Deployment, int]:
+        """Up to which offset of this slot's source partition the outcomes of each deployment are on the log."""
+        below: dict[Deployment, int] = {}
+        async for event in self._derived("outcomes", hints):
+            assert isinstance(event, OutcomesObserved)
+            if (event.source_topic, event.source_partition) == (source_topic, self.partition):
+                deployment = (event.provider, event.model, event.region)
+                below[deployment] = max(event.source_end, below.get(deployment, 0))
+        return below
+
+    async def transitions(self, hints: Hints) -> list[BreakerTransitioned]:
+        """Breaker transitions after the hint, the first of each version."""
+        found: dict[tuple[str, int], BreakerTransitioned] = {}
+        async for event in self._derived("breakers", hints, [self.partition]):
+            assert isinstance(event, BreakerTransitioned)
+            found.setdefault((event.deployment, event.version), event)
+        return list(found.values())
+
+    async def alerts(self, hints: Hints) -> list[AlertRaised]:
+        """Alerts after the hint."""
+        found = []
+        async for event in self._derived("alerts", hints, [self.partition]):
+            assert isinstance(event, AlertRaised)
+            found.append(event)
+        return found
+
+    async def seen(self, topic_name: str, horizon: Horizon, end: int) -> Seen:
+        """The ids that the duplicate horizon of a topic's partition holds at offset `end`."""
+        seen = Seen()
+        bounds = Bounds(self.settings, self.partition)
+        ids: list[tuple[int, str]] = []
+        wanted = {self.partition: Range(horizon.previous_start, end)}
+        async for _, records in self.reader.read(topic_name, wanted):
+            for record in records:
+                event_id = self._usable_id(topic_name, record, bounds)
+                if event_id is not None:
+                    ids.append((record.offset, event_id))
+        seen.warm(horizon, ids)
+        return seen
+
+    def _usable_id(self, topic_name: str, record: LogRecord, bounds: Bounds) -> str | None:
+        """The event_id of a record that was not refused when it was folded; refused ones are not remembered."""
+        try:
+            if topic_name == USAGE.name:
+                usage = self.codec.decode_record(USAGE, record.value)
+                check(usage, record, bounds, known_payer=False)
+                return str(usage["event_id"])
+            return checked_event(topic_name, record, self.codec, bounds).event_id
+        except InvalidEventError:
+            return None
+
+    async def _derived(
+        self, topic_name: str, hints: Hints, partitions: Iterable[int] | None = None
+    ) -> AsyncIterator[Event]:
+        """Events of a derived topic from the hints to its end, in the order of each partition.
+
+        A record that is no event was not derived by us and is passed over.
+        """
+        topic = TOPICS[topic_name]
+        held = await self.reader.ranges(topic_name)
+        wanted = {
+            number: Range(max(found.start, hints.get(f"{topic_name}.{number}", 0)), found.end)
+            for number, found in held.items()
+            if partitions is None or number in partitions
+        }
+        async for _, records in self.reader.read(topic_name, wanted):
+            for record in records:
+                try:
+                    yield self.codec.decode(topic, record.value)
+                except InvalidEventError:
+                    continue

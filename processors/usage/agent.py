@@ -1,0 +1,179 @@
+"""The fold of a tenant slot: usage, budgets and routing of one partition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from events.alert_raised import AlertRaised
+from events.budget_changed import BudgetChanged
+from events.catalogue import TOPIC_OF_EVENT
+from events.dead_letters import Refused
+from events.envelope import Event
+from events.errors import InvalidEventError
+from events.publisher import Encoded
+from events.routing_decided import RoutingDecided
+from processors.batching import RecordBatch
+from processors.bounds import Bounds
+from processors.budget.decide import alerts, days_read
+from processors.dedupe import Horizon, Seen
+from processors.fold import Opening, Step
+from processors.recorded import Past, checked_event
+from processors.states import States
+from processors.usage.observe import Source, observed
+from processors.usage.tally import Deployment, tally
+from projections.live import budget as budget_model
+from projections.live.budget import Budgets
+from projections.live.raised import Raised
+from projections.live.routing import Routing
+from projections.live.slots import Slot
+from projections.live.spend import SpendDay, charge, parse_spend_id, spend_id, touched
+from projections.live.store import LiveStore
+
+DECODERS = {
+    "spend": SpendDay.from_json,
+    "budgets": Budgets.from_json,
+    "raised": Raised.from_json,
+    "routing": Routing.from_json,
+    "horizon": Horizon.from_json,
+}
+
+
+class TenantFold:
+    """Posts usage to spend, derives outcomes, and raises the alerts that follow."""
+
+    topics = ("usage", "budgets", "routing")
+
+    def __init__(self, slot: Slot, past: Past, store: LiveStore) -> None:
+        self._codec = past.codec
+        self._past = past
+        self._bounds = Bounds(past.settings, slot.partition)
+        self._states = States(slot, store, DECODERS)
+        self._seen: dict[str, Seen] = {}
+        self._observed_below: dict[Deployment, int] = {}
+        self._decided_to: Mapping[str, int] = {}
+        self._clock_us = 0
+
+    async def open(self, opening: Opening) -> None:
+        """Read back the duplicate horizons and what was derived before."""
+        self._clock_us = opening.lease.clock_us
+        self._decided_to = opening.decided_to
+        await self._states.load(f"horizon:{topic}" for topic in self.topics)
+        for topic in self.topics:
+            horizon = self._states.get(f"horizon:{topic}", Horizon) or Horizon()
+            end = opening.next_offsets[topic]
+            self._seen[topic] = await self._past.seen(topic, horizon, end)
+        hints = opening.lease.derived
+        self._observed_below = await self._past.outcomes_below("usage", hints)
+        await self._remember_alerts(await self._past.alerts(hints))
+
+    async def apply(self, topic: str, batch: RecordBatch) -> Step:
+        """Fold a batch of one topic."""
+        if topic == "usage":
+            step = await self._usage(batch)
+        else:
+            step = await self._single(topic, batch)
+        horizon = self._seen[topic].horizon
+        self._states.put(f"horizon:{topic}", horizon)
+        self._clock_us = max(self._clock_us, horizon.clock_ms * 1000)
+        return Step(self._clock_us, self._states.take_writes(), step.derived, step.refused, step.duplicates)
+
+    async def _usage(self, batch: RecordBatch) -> Step:
+        seen = self._seen["usage"]
+        tallied = tally(batch.records, self._codec, self._bounds, seen, self._observed_below)
+        clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)
+        charges = charge(tallied.sums)
+        tenants = list(dict.fromkeys(payer[0] for payer in tallied.sums))
+        keys = [f"spend:{spend}" for spend in charges]
+        keys += [f"{kind}:{tenant}" for tenant in tenants for kind in ("budgets", "raised")]
+        await self._states.load(keys)
+        for spend, quarters in charges.items():
+            key = f"spend:{spend}"
+            day = self._states.get(key, SpendDay) or SpendDay(parse_spend_id(spend)[2])
+            self._states.put(key, day.plus(quarters))
+        source = Source("usage", batch.partition, batch.start, batch.end)
+        derived: list[Encoded] = [
+            self._encoded(event, clock_us)
+            for event in observed(tallied.runs, source, self._observed_below, clock_us)
+        ]
+        if batch.end > self._decided_to.get("usage", 0):
+            for tenant, nodes in touched(charges).items():
+                derived += await self._alerts(tenant, nodes, clock_us)
+        self._observed_below = {
+            deployment: below for deployment, below in self._observed_below.items() if below > batch.end
+        }
+        return Step(clock_us, {}, derived, tallied.refused, tallied.duplicates)
+
+    async def _single(self, topic: str, batch: RecordBatch) -> Step:
+        """Topics with little traffic, one event after the other."""
+        seen = self._seen[topic]
+        refused: list[Refused] = []
+        derived: list[Encoded] = []
+        duplicates = 0
+        for record in batch.records:
+            seen.tick(record.timestamp, record.offset)
+            try:
+                event = checked_event(topic, record, self._codec, self._bounds)
+            except InvalidEventError as error:
+                refused.append(Refused(record, error))
+                continue
+            if not seen.add(event.event_id):
+                duplicates += 1
+                continue
+            match event:
+                case BudgetChanged():
+                    derived += await self._budget(event, record.offset)
+                case RoutingDecided():
+                    await self._routing(event)
+                case _:
+                    raise AssertionError(f"{topic} holds {type(event).__name__}")
+        return Step(0, {}, derived, refused, duplicates)
+
+    async def _budget(self, event: BudgetChanged, offset: int) -> list[Encoded]:
+        key = f"budgets:{event.tenant}"
+        await self._states.load([key, f"raised:{event.tenant}"])
+        before = self._states.get(key, Budgets) or Budgets(event.tenant)
+        after = budget_model.evolve(before, event)
+        if after is before:
+            return []
+        self._states.put(key, after)
+        if offset < self._decided_to.get("budgets", 0):
+            return []
+        clock_us = max(self._clock_us, self._seen["budgets"].horizon.clock_ms * 1000)
+        changed = [event.budget_id] if event.budget_id in after.budgets else []
+        return await self._alerts(event.tenant, {}, clock_us, changed)
+
+    async def _routing(self, event: RoutingDecided) -> None:
+        key = f"routing:{event.tenant}"
+        await self._states.load([key])
+        self._states.put(key, (self._states.get(key, Routing) or Routing(event.tenant)).plus(event))
+
+    async def _alerts(
+        self, tenant: str, nodes: dict[str, set[int]], clock_us: int, changed: Collection[str] = ()
+    ) -> list[Encoded]:
+        budgets = self._states.get(f"budgets:{tenant}", Budgets)
+        if budgets is None:
+            return []
+        days = days_read(budgets, nodes, clock_us=clock_us, changed=changed)
+        await self._states.load(f"spend:{spend_id(tenant, node, day)}" for node, day in days)
+        raised = self._states.get(f"raised:{tenant}", Raised) or Raised(tenant)
+
+        def spend_of(node: str, day: int) -> SpendDay | None:
+            return self._states.get(f"spend:{spend_id(tenant, node, day)}", SpendDay)
+
+        found = alerts(budgets, spend_of, nodes, raised, clock_us=clock_us, changed=changed)
+        if found:
+            self._states.put(f"raised:{tenant}", raised.plus(found))
+        return [self._encoded(alert, clock_us) for alert in found]
+
+    async def _remember_alerts(self, events: Iterable[AlertRaised]) -> None:
+        by_tenant: dict[str, list[AlertRaised]] = {}
+        for event in events:
+            by_tenant.setdefault(event.tenant, []).append(event)
+        await self._states.load(f"raised:{tenant}" for tenant in by_tenant)
+        for tenant, found in by_tenant.items():
+            raised = self._states.get(f"raised:{tenant}", Raised) or Raised(tenant)
+            self._states.put(f"raised:{tenant}", raised.plus(found))
+
+    def _encoded(self, event: Event, clock_us: int) -> Encoded:
+        topic = TOPIC_OF_EVENT[type(event)]
+        return Encoded(topic.name, topic.key_of(event).encode(), self._codec.encode(event), clock_us // 1000)
