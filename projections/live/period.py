@@ -1,6 +1,6 @@
 """When a budget's spending starts anew: half-open ranges of UTC instants, from calendars in IANA zones.
 
-All boundaries lie on quarter hours, as every zone's have since 1972, so spend in quarter-hour buckets splits exactly.
+All boundaries lie on quarter hours, as every zone's do since 1980, so spend in quarter-hour buckets splits exactly.
 A day begins when the zone's clock first shows its midnight, or first jumps past it; an hour begins whenever the clock
 shows a full hour, so the hour that a clock repeats is two hours, and the rare jump by half an hour makes one of 90
 minutes. Weeks begin on Monday (ISO 8601).
