@@ -1,0 +1,40 @@
+"""Errors of the projections package, split by what the caller does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from events.positions import Partition
+
+
+class ProjectionError(Exception):
+    """Root of this package's errors."""
+
+
+class StaleCheckpointError(ProjectionError):
+    """The store is not where its owner believes it is (flushed, rolled back, committed before): acquire again."""
+
+
+class FencedError(ProjectionError):
+    """Another owner holds the slot: stop writing, drop all that is remembered of it."""
+
+    def __init__(self, detail: str, *, owner: str, epoch: int) -> None:
+        super().__init__(detail)
+        self.owner = owner
+        self.epoch = epoch
+
+
+class LiveUnavailableError(ProjectionError):
+    """The store did not answer within its bound: retry later; a write may or may not have happened."""
+
+
+class LaggingError(ProjectionError):
+    """The projection did not reach the wanted positions within the bound; `lag` is the missing records of each."""
+
+    def __init__(self, detail: str, *, lag: Mapping[Partition, int]) -> None:
+        super().__init__(detail)
+        self.lag = dict(lag)
+
+
+class BrokenInvariantError(ProjectionError):
+    """What cannot be has happened: crash, and say where."""

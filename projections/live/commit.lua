@@ -1,0 +1,163 @@
+#!lua name=interlock_@VERSION@
+
+-- All that writes to a slot. One call is atomic; its keys share one hash tag, so it runs on a cluster too.
+-- Functions are named with the hash of this file: workers of two versions run side by side on one server.
+-- KEYS[1] is the slot's meta hash. Numbers that must stay exact (offsets) are compared as the strings they came as.
+
+local CHUNK = 1000 -- arguments that one unpack() puts on the stack
+
+local function in_chunks(command, key, items)
+  for first = 1, #items, CHUNK do
+    local last = math.min(first + CHUNK - 1, #items)
+    if key then
+      redis.call(command, key, unpack(items, first, last))
+    else
+      redis.call(command, unpack(items, first, last))
+    end
+  end
+end
+
+local function slice(list, first, count)
+  local items = {}
+  for i = first, first + count - 1 do
+    items[#items + 1] = list[i]
+  end
+  return items
+end
+
+-- Why a caller with that epoch may not write, or nil when it may.
+local function refusal(meta, epoch)
+  local stored = redis.call('HMGET', meta, 'epoch', 'owner')
+  if not stored[1] then
+    return { 'LOST', 'the slot is empty' }
+  end
+  if tonumber(stored[1]) > tonumber(epoch) then
+    return { 'FENCED', stored[1], stored[2] }
+  end
+  if tonumber(stored[1]) < tonumber(epoch) then
+    return { 'LOST', 'the slot is back at epoch ' .. stored[1] }
+  end
+  return nil
+end
+
+-- KEYS: meta, outbox. ARGV: owner.
+-- The epoch is never less than the server's clock, so it grows even when a flush forgot the one before.
+local function acquire(keys, args)
+  local now = redis.call('TIME')
+  local stored = tonumber(redis.call('HGET', keys[1], 'epoch') or '0')
+  local epoch = math.max(stored + 1, now[1] * 1000000 + now[2])
+  redis.call('HSET', keys[1], 'epoch', string.format('%.0f', epoch), 'owner', args[1])
+  for _, field in ipairs({ 'revision', 'clock_us', 'outbox_seq', 'published_seq' }) do
+    redis.call('HSETNX', keys[1], field, '0')
+  end
+  return { redis.call('HGETALL', keys[1]), redis.call('LRANGE', keys[2], 0, -1) }
+end
+
+-- KEYS: meta, outbox, indexes..., keys to set..., keys to delete...
+-- ARGV: epoch, revision, clock_us, first outbox seq, channel, message,
+--       count of advances, of outbox entries, of indexes, of keys to set,
+--       (topic, start, end)..., outbox entries..., (adds, removes, added ids..., removed ids...)..., values...
+local function commit(keys, args)
+  local meta = keys[1]
+  local refused = refusal(meta, args[1])
+  if refused then
+    return refused
+  end
+  local stored = redis.call('HMGET', meta, 'revision', 'outbox_seq')
+  if stored[1] ~= args[2] then
+    return { 'LOST', 'the slot is at revision ' .. stored[1] .. ', its owner at ' .. args[2] }
+  end
+  local advances, entries, indexes, sets = tonumber(args[7]), tonumber(args[8]), tonumber(args[9]), tonumber(args[10])
+  local last_seq = tonumber(stored[2])
+  if entries > 0 and last_seq + 1 ~= tonumber(args[4]) then
+    return { 'LOST', 'the outbox ends with ' .. stored[2] .. ', the commit goes on with ' .. args[4] }
+  end
+  local revision = string.format('%.0f', tonumber(stored[1]) + 1)
+  local fields = {
+    'revision', revision, 'clock_us', args[3], 'outbox_seq', string.format('%.0f', last_seq + entries),
+  }
+  local at = 11
+  for _ = 1, advances do
+    local field = 'next:' .. args[at]
+    local next_offset = redis.call('HGET', meta, field)
+    if next_offset and next_offset ~= args[at + 1] then
+      return { 'LOST', args[at] .. ' is at ' .. next_offset .. ', the commit starts at ' .. args[at + 1] }
+    end
+    fields[#fields + 1] = field
+    fields[#fields + 1] = args[at + 2]
+    at = at + 3
+  end
+
+  -- Nothing is rolled back when a command fails, so those that could (a foreign key of another type) come first.
+  in_chunks('RPUSH', keys[2], slice(args, at, entries))
+  at = at + entries
+  for index = 1, indexes do
+    local adds, removes = tonumber(args[at]), tonumber(args[at + 1])
+    in_chunks('SADD', keys[2 + index], slice(args, at + 2, adds))
+    in_chunks('SREM', keys[2 + index], slice(args, at + 2 + adds, removes))
+    at = at + 2 + adds + removes
+  end
+  local first_set = 2 + indexes
+  local pairs_to_set = {}
+  for set = 1, sets do
+    pairs_to_set[2 * set - 1] = keys[first_set + set]
+    pairs_to_set[2 * set] = args[at + set - 1]
+  end
+  in_chunks('MSET', nil, pairs_to_set)
+  in_chunks('DEL', nil, slice(keys, first_set + sets + 1, #keys - first_set - sets))
+  redis.call('HSET', meta, unpack(fields))
+  if args[6] ~= '' then
+    redis.call('PUBLISH', args[5], args[6])
+  end
+  return { 'OK', revision }
+end
+
+-- KEYS: meta, outbox. ARGV: epoch, last seq that is on the log, channel, message, (hint, offset)...
+local function published(keys, args)
+  local refused = refusal(keys[1], args[1])
+  if refused then
+    return refused
+  end
+  local stored = redis.call('HMGET', keys[1], 'published_seq', 'outbox_seq')
+  local from, upto = tonumber(stored[1]), math.min(tonumber(args[2]), tonumber(stored[2]))
+  local fields = slice(args, 5, #args - 4)
+  if upto > from then
+    redis.call('LTRIM', keys[2], upto - from, -1)
+    fields[#fields + 1] = 'published_seq'
+    fields[#fields + 1] = string.format('%.0f', upto)
+  end
+  if #fields > 0 then
+    redis.call('HSET', keys[1], unpack(fields))
+    redis.call('PUBLISH', args[3], args[4])
+  end
+  return { 'OK' }
+end
+
+-- KEYS: permits. ARGV: permit, now_us, lease_us, how many may be out at once. Ended permits free themselves.
+-- The server's own expiry only sweeps up after an epoch that nobody asks for any more.
+local function probe(keys, args)
+  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', args[2])
+  if redis.call('ZCARD', keys[1]) >= tonumber(args[4]) then
+    return 0
+  end
+  redis.call('ZADD', keys[1], string.format('%.0f', tonumber(args[2]) + tonumber(args[3])), args[1])
+  redis.call('PEXPIRE', keys[1], string.format('%.0f', math.ceil(tonumber(args[3]) / 1000) + 60000))
+  return 1
+end
+
+-- KEYS: meta, all other keys of the slot... ARGV: epoch and revision at which they were listed, '' when there was none.
+-- Every state is written by a commit, so an unchanged revision proves that no key has been added since.
+local function wipe(keys, args)
+  local stored = redis.call('HMGET', keys[1], 'epoch', 'revision')
+  if (stored[1] or '') ~= args[1] or (stored[2] or '') ~= args[2] then
+    return 0
+  end
+  in_chunks('DEL', nil, keys)
+  return 1
+end
+
+redis.register_function('interlock_acquire_@VERSION@', acquire)
+redis.register_function('interlock_commit_@VERSION@', commit)
+redis.register_function('interlock_published_@VERSION@', published)
+redis.register_function('interlock_probe_@VERSION@', probe)
+redis.register_function('interlock_wipe_@VERSION@', wipe)

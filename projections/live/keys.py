@@ -1,0 +1,47 @@
+"""Names of keys and channels in Redis. All keys of a slot share one hash tag, so one call may touch them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from projections.live.slots import Slot
+
+FIRST_GENERATION = 1
+
+
+def generation_key(namespace: str) -> str:
+    """Holds the number of the live generation; also the channel on which a cut-over is announced."""
+    return f"{namespace}:generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """The keys of one generation."""
+
+    namespace: str
+    generation: int
+
+    @property
+    def channel(self) -> str:
+        """Channel on which commits announce what they changed."""
+        return f"{self.namespace}:changes:g{self.generation}"
+
+    def prefix(self, slot: Slot) -> str:
+        """What every key of the slot begins with."""
+        return f"{self.namespace}:{{g{self.generation}:{slot}}}:"
+
+    def meta(self, slot: Slot) -> str:
+        """Hash: epoch, owner, revision, clock_us, outbox_seq, published_seq, next:<topic>, derived:<topic>.<n>."""
+        return self.prefix(slot) + "meta"
+
+    def outbox(self, slot: Slot) -> str:
+        """List of the entries that are committed and not yet known to be on the log."""
+        return self.prefix(slot) + "outbox"
+
+    def index(self, slot: Slot, kind: str) -> str:
+        """Set of the ids of a kind."""
+        return f"{self.prefix(slot)}index:{kind}"
+
+    def permits(self, slot: Slot, deployment: str, epoch: int) -> str:
+        """Sorted set of the probe permits that are out, by the time they end."""
+        return f"{self.prefix(slot)}permits:{epoch}:{deployment}"
