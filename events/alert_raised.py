@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from events.envelope import Count, ErrorText, Event, Name, NanoUsd, TimeUs
+from events.envelope import ErrorText, Event, Name, NanoUsd, SmallCount, TimeUs
 
 
 class AlertKind(StrEnum):
@@ -32,7 +32,7 @@ class AlertRaised(Event):
     severity: AlertSeverity
     subject: Name
     title: ErrorText
-    threshold_percent: Count | None = None
+    threshold_percent: SmallCount | None = None
     period_start: TimeUs | None = None
     period_end: TimeUs | None = None
     value_nano_usd: NanoUsd | None = None

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from events.envelope import Count, ErrorText, Event, Name, OptionalName, Positive, TimeUs, deployment_name
+from events.envelope import (
+    Count,
+    ErrorText,
+    Event,
+    Name,
+    OptionalName,
+    Positive,
+    SmallCount,
+    TimeUs,
+    deployment_name,
+)
 
 
 class BreakerState(StrEnum):
@@ -52,7 +62,7 @@ class BreakerTransitioned(Event):
     cause: TransitionCause
     reason: ErrorText
     epoch: Count
-    trips: Count
+    trips: SmallCount
     open_until: TimeUs | None = None
     calls: Count = 0
     failures: Count = 0
@@ -60,7 +70,7 @@ class BreakerTransitioned(Event):
     consecutive_failures: Count = 0
     policy_version: Count = 0
     outcomes_offset: Count
-    run_index: Count = 0
+    run_index: SmallCount = 0
     run_calls: Count = 0
     override_actor: OptionalName | None = None
     override_reason: ErrorText | None = None

@@ -78,7 +78,9 @@ class _admin:  # noqa: N801 - reads as a function at its use
             await asyncio.wait_for(self._client.start(), self._settings.request_timeout_s)
         except (KafkaError, TimeoutError, OSError) as error:
             await self._client.close()
-            raise LogUnavailableError(f"no broker answers at {self._settings.bootstrap}: {error!r}") from error
+            raise LogUnavailableError(
+                f"no broker answers at {self._settings.bootstrap}: {error!r}"
+            ) from error
         return self._client
 
     async def __aexit__(self, *_: object) -> None:

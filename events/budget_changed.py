@@ -66,7 +66,11 @@ class BudgetChanged(Event):
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     limit_nano_usd: Annotated[int, Interval(ge=0, le=MAX_LONG)]
     hard: bool = True
-    soft_limits_percent: Annotated[tuple[Annotated[int, Interval(ge=1, le=1000)], ...], MaxLen(20)] = (50, 80, 100)
+    soft_limits_percent: Annotated[tuple[Annotated[int, Interval(ge=1, le=1000)], ...], MaxLen(20)] = (
+        50,
+        80,
+        100,
+    )
     rollover_cap_nano_usd: Annotated[int, Interval(ge=0, le=MAX_LONG)] = 0
     actor: OptionalName
     reason: ErrorText = ""

@@ -44,7 +44,9 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("health", ProviderHealthChecked, "provider_health_checked", "provider", "provider", 90 * DAY_MS),
+        Topic(
+            "health", ProviderHealthChecked, "provider_health_checked", "provider", "provider", 90 * DAY_MS
+        ),
         Topic("usage", UsageRecorded, "usage_recorded", "tenant", "tenant", 90 * DAY_MS),
         Topic("routing", RoutingDecided, "routing_decided", "tenant", "tenant", 90 * DAY_MS),
         Topic("outcomes", OutcomesObserved, "outcomes_observed", "provider", "provider", 90 * DAY_MS),

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
 from dataclasses import fields, is_dataclass
-from io import BytesIO
 from typing import Any
 
-from fastavro import schemaless_reader, schemaless_writer
 from pydantic import TypeAdapter, ValidationError
 
 from events.catalogue import TOPIC_OF_EVENT, TOPICS, Topic
+from events.compiled_reader import Record, RecordReader, compile_reader
+from events.compiled_writer import RecordWriter, compile_writer
 from events.envelope import Event
-from events.errors import InvalidEventError
+from events.errors import InvalidEventError, SchemaError
 from events.registry import Registry
 
 HEADER_BYTES = 5
-Record = dict[str, Any]
-RecordReader = Callable[[bytes], Record]
 
-_FIELDS: dict[type, tuple[str, ...]] = {}
-_ADAPTERS: dict[type[Event], TypeAdapter[Any]] = {topic.event: TypeAdapter(topic.event) for topic in TOPICS.values()}
+_ADAPTERS: dict[type[Event], TypeAdapter[Any]] = {
+    topic.event: TypeAdapter(topic.event) for topic in TOPICS.values()
+}
 
 
 def to_record(value: Any) -> Any:
     """Plain values (dicts, lists, ints, strings) of an event or of a part of one."""
     if is_dataclass(value) and not isinstance(value, type):
-        names = _FIELDS.get(type(value))
-        if names is None:
-            names = _FIELDS[type(value)] = tuple(field.name for field in fields(value))
-        return {name: to_record(getattr(value, name)) for name in names}
+        return {field.name: to_record(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (tuple, list)):
         return [to_record(item) for item in value]
     if isinstance(value, dict):
@@ -42,15 +38,12 @@ def from_record(topic: Topic, record: Record) -> Event:
     try:
         event: Event = _ADAPTERS[topic.event].validate_python(record)
     except ValidationError as error:
-        raise invalid_value(topic, error) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the event"
+        raise InvalidEventError(
+            "invalid_value", f"{topic.event.__name__}, {place}: {first['msg']}", field=place
+        ) from None
     return event
-
-
-def invalid_value(topic: Topic, error: ValidationError) -> InvalidEventError:
-    """What was wrong, in one line, from pydantic's first finding."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the event"
-    return InvalidEventError("invalid_value", f"{topic.event.__name__}, {place}: {first['msg']}", field=place)
 
 
 class Codec:
@@ -58,23 +51,22 @@ class Codec:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._writers: dict[str, tuple[bytes, Any]] = {}
-        self._readers: dict[tuple[str, bytes], tuple[Any, Any]] = {}
+        self._writers: dict[type[Event], tuple[bytes, RecordWriter]] = {}
+        self._readers: dict[tuple[str, bytes], RecordReader] = {}
 
     def encode(self, event: Event) -> bytes:
-        """Bytes of an event in its topic's newest schema."""
-        return self.encode_record(TOPIC_OF_EVENT[type(event)], to_record(event))
-
-    def encode_record(self, topic: Topic, record: Record) -> bytes:
-        """Bytes of plain values that are known to be valid."""
-        writer = self._writers.get(topic.name)
-        if writer is None:
-            schema_id, version = self._registry.newest(topic)
-            writer = self._writers[topic.name] = (b"\0" + schema_id.to_bytes(4, "big"), version.plain)
-        stream = BytesIO()
-        stream.write(writer[0])
-        schemaless_writer(stream, writer[1], record)
-        return stream.getvalue()
+        """Bytes of an event in its topic's newest schema. InvalidEventError when a value does not fit its Avro type;
+        whether it makes sense is for `from_record` to say.
+        """
+        header, write = self._writers.get(type(event)) or self._learn_writer(type(event))
+        out = bytearray(header)
+        try:
+            write(event, out)
+        except (TypeError, ValueError, KeyError, AttributeError, struct.error) as error:
+            raise InvalidEventError(
+                "invalid_value", f"{type(event).__name__} has a value that cannot be written: {error!r}"
+            ) from None
+        return bytes(out)
 
     def decode(self, topic: Topic, raw: bytes | None) -> Event:
         """The validated event of a record's value."""
@@ -86,35 +78,49 @@ class Codec:
         Raises InvalidEventError for anything but a whole record of this topic's event type.
         """
         if raw is None:
-            raise InvalidEventError("no_value", "the record has no value (a tombstone); events are never deleted so")
-        header = raw[:HEADER_BYTES]
-        known = self._readers.get((topic.name, header))
-        if known is None:
-            known = self._learn(topic, header)
-        stream = BytesIO(raw)
-        stream.seek(HEADER_BYTES)
-        try:
-            record: Record = schemaless_reader(stream, known[0], known[1])  # type: ignore[assignment]
-        except Exception as error:
             raise InvalidEventError(
-                "bad_avro", f"{topic.event.__name__} broke off or is damaged at byte {stream.tell()}: {error!r}"
+                "no_value", "the record has no value (a tombstone); events are never deleted so"
+            )
+        header = raw[:HEADER_BYTES]
+        read = self._readers.get((topic.name, header)) or self._learn_reader(topic, header)
+        try:
+            record, end = read(raw, HEADER_BYTES)
+        except (ValueError, IndexError, struct.error) as error:
+            raise InvalidEventError(
+                "bad_avro", f"{topic.event.__name__} of {len(raw)} bytes broke off or is damaged: {error}"
             ) from None
-        if stream.tell() != len(raw):
-            raise InvalidEventError("trailing_bytes", f"{len(raw) - stream.tell()} bytes follow the record")
+        if end > len(raw):
+            raise InvalidEventError("bad_avro", f"{topic.event.__name__} broke off after {len(raw)} bytes")
+        if end < len(raw):
+            raise InvalidEventError("trailing_bytes", f"{len(raw) - end} bytes follow the record")
         return record
 
-    def _learn(self, topic: Topic, header: bytes) -> tuple[Any, Any]:
+    def _learn_writer(self, event: type[Event]) -> tuple[bytes, RecordWriter]:
+        schema_id, version = self._registry.newest(TOPIC_OF_EVENT[event])
+        writer = (b"\0" + schema_id.to_bytes(4, "big"), compile_writer(version.plain))
+        self._writers[event] = writer
+        return writer
+
+    def _learn_reader(self, topic: Topic, header: bytes) -> RecordReader:
         if len(header) < HEADER_BYTES or header[0] != 0:
             raise InvalidEventError(
-                "bad_magic", f"expected 0x00 and a schema id, found {header.hex() or 'nothing'}: not the Confluent format"
+                "bad_magic",
+                f"expected 0x00 and a schema id, found {header.hex() or 'nothing'}: not the Confluent format",
             )
         schema_id = int.from_bytes(header[1:], "big")
-        writer = self._registry.find(schema_id)
-        if writer is None:
-            raise InvalidEventError("unknown_schema", f"no schema has the id {schema_id}: register it, then redrive")
-        if writer.name != topic.event.__name__:
-            raise InvalidEventError("wrong_type", f"{writer.name} on topic {topic.name}, which holds {topic.event.__name__}")
+        written = self._registry.find(schema_id)
+        if written is None:
+            raise InvalidEventError(
+                "unknown_schema", f"no schema has the id {schema_id}: register it, then redrive"
+            )
         _, newest = self._registry.newest(topic)
-        reader = None if newest.schema_id == writer.schema_id else newest.plain
-        known = self._readers[topic.name, header] = (writer.plain, reader)
-        return known
+        if written.full_name != newest.full_name:
+            raise InvalidEventError(
+                "wrong_type", f"{written.full_name} on topic {topic.name}, which holds {newest.full_name}"
+            )
+        try:
+            read = compile_reader(written.plain, newest.plain)
+        except (SchemaError, RecursionError) as error:
+            raise InvalidEventError("incompatible_schema", f"schema {schema_id}: {error}") from None
+        self._readers[topic.name, header] = read
+        return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from events.envelope import Count, Event, Name, TimeUs
+from events.envelope import Count, Event, Name, SmallCount, SmallPositive, TimeUs
 
 
 class LetterStatus(StrEnum):
@@ -30,7 +30,7 @@ class DeadLettered(Event):
     letter_id: Name
     status: LetterStatus = LetterStatus.LETTERED
     topic: Name
-    partition: Count
+    partition: SmallCount
     offset: Count
     record_time: TimeUs
     reason: Name
@@ -38,6 +38,6 @@ class DeadLettered(Event):
     consumer: Name
     key: bytes | None = None
     headers: tuple[RecordHeader, ...] = ()
-    part: Count = 0
-    parts: Count = 1
+    part: SmallCount = 0
+    parts: SmallPositive = 1
     value: bytes | None = None

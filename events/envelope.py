@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from annotated_types import Ge, Gt, Interval, Len, MaxLen, MinLen
+from annotated_types import Interval, Len, MaxLen, MinLen
 from pydantic import AfterValidator
 
+MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
+MAX_TIME_US = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
 
 
 def _uuid(value: str) -> str:
@@ -26,13 +29,15 @@ Name = Annotated[str, MinLen(1), MaxLen(256)]
 OptionalName = Annotated[str, MaxLen(256)]
 ErrorText = Annotated[str, MaxLen(1000)]
 Count = Annotated[int, Interval(ge=0, le=MAX_LONG)]
-TimeUs = Annotated[int, Interval(ge=0, le=253_402_300_799_999_999)]
+Positive = Annotated[int, Interval(ge=1, le=MAX_LONG)]
+SmallCount = Annotated[int, Interval(ge=0, le=MAX_INT)]
+SmallPositive = Annotated[int, Interval(ge=1, le=MAX_INT)]
+HttpStatus = Annotated[int, Interval(ge=100, le=999)]
+TimeUs = Annotated[int, Interval(ge=0, le=MAX_TIME_US)]
 NanoUsd = Annotated[int, Interval(ge=-MAX_LONG, le=MAX_LONG)]
 Share = Annotated[float, Interval(gt=0.0, le=1.0)]
 Seconds = Annotated[int, Interval(ge=1, le=86_400 * 366)]
 Attempt = Annotated[int, Interval(ge=1, le=1000)]
-Positive = Annotated[int, Gt(0)]
-NonNegative = Annotated[int, Ge(0)]
 Attributes = Annotated[dict[Annotated[str, MaxLen(64)], Annotated[str, MaxLen(1000)]], Len(0, 32)]
 
 

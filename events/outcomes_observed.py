@@ -8,7 +8,18 @@ from typing import Annotated
 
 from annotated_types import MaxLen
 
-from events.envelope import Count, ErrorText, Event, Name, OptionalName, OutcomeKind, Positive, TimeUs, deployment_name
+from events.envelope import (
+    Count,
+    ErrorText,
+    Event,
+    Name,
+    OptionalName,
+    OutcomeKind,
+    Positive,
+    SmallCount,
+    TimeUs,
+    deployment_name,
+)
 
 LATENCY_BOUNDS_MS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000)
 """Upper bounds of the latency buckets, inclusive; one more bucket lies above."""
@@ -43,7 +54,7 @@ class OutcomesObserved(Event):
     model: Name
     region: OptionalName | None = None
     source_topic: Name
-    source_partition: Count
+    source_partition: SmallCount
     source_start: Count
     source_end: Count
     runs: tuple[OutcomeRun, ...]

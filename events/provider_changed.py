@@ -9,7 +9,7 @@ from typing import Annotated
 from annotated_types import Interval, MaxLen
 from pydantic import AfterValidator
 
-from events.envelope import Attributes, Event, Name, NonNegative, Positive, Seconds, Share
+from events.envelope import Attributes, Event, Name, Positive, Seconds, Share, SmallCount, SmallPositive
 from events.outcomes_observed import LATENCY_BOUNDS_MS
 
 
@@ -27,6 +27,10 @@ class ProviderChange(StrEnum):
     REMOVED = "REMOVED"
 
 
+MAX_WINDOW_S = 300
+MAX_WINDOW_CALLS = 1_000
+"""A breaker's memory holds this much under every policy, so that it never depends on which one was in force."""
+
 SLOW_BOUNDS_S = tuple(bound // 1000 for bound in LATENCY_BOUNDS_MS if bound % 1000 == 0)
 
 
@@ -42,18 +46,18 @@ class BreakerPolicy:
     """When a breaker opens, for how long, and how it closes again; see schemas/provider_changed. Units come last."""
 
     window: WindowKind = WindowKind.TIME
-    window_s: Annotated[int, Interval(ge=1, le=600)] = 60
-    window_calls: Annotated[int, Interval(ge=1, le=10_000)] = 100
-    minimum_calls: Positive = 10
+    window_s: Annotated[int, Interval(ge=1, le=MAX_WINDOW_S)] = 60
+    window_calls: Annotated[int, Interval(ge=1, le=MAX_WINDOW_CALLS)] = 100
+    minimum_calls: SmallPositive = 10
     failure_rate: Share = 0.5
-    consecutive_failures: Positive = 5
+    consecutive_failures: SmallPositive = 5
     slow_call_s: Annotated[int, AfterValidator(_slow_bound)] = 60
     slow_rate: Share = 1.0
     open_for_s: Seconds = 30
     open_for_cap_s: Seconds = 300
     jitter: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.2
-    half_open_permits: Positive = 3
-    half_open_concurrent: Positive = 1
+    half_open_permits: SmallPositive = 3
+    half_open_concurrent: SmallPositive = 1
     half_open_max_wait_s: Seconds = 60
     gate_cap_s: Seconds = 300
 
@@ -68,7 +72,7 @@ class ProviderChanged(Event):
     models: Annotated[tuple[Name, ...], MaxLen(1000)] = ()
     regions: Annotated[tuple[Name, ...], MaxLen(100)] = ()
     enabled: bool = True
-    priority: NonNegative = 100
+    priority: SmallCount = 100
     breaker_policy: BreakerPolicy | None = None
     deployment_policies: Annotated[dict[Name, BreakerPolicy], MaxLen(1000)] = field(default_factory=dict)
     actor: Name

@@ -9,7 +9,7 @@ from typing import Annotated
 from annotated_types import Interval
 from pydantic import AllowInfNan
 
-from events.envelope import ErrorText, Event, Name, OptionalName
+from events.envelope import ErrorText, Event, HttpStatus, Name, OptionalName
 
 
 class HealthStatus(StrEnum):
@@ -29,6 +29,8 @@ class ProviderHealthChecked(Event):
     model: OptionalName | None = None
     region: OptionalName | None = None
     status: HealthStatus
-    latency_ms: Annotated[float, AllowInfNan(allow_inf_nan=False), Interval(ge=0, le=86_400_000)] | None = None
-    status_code: int | None = None
+    latency_ms: Annotated[float, AllowInfNan(allow_inf_nan=False), Interval(ge=0, le=86_400_000)] | None = (
+        None
+    )
+    status_code: HttpStatus | None = None
     error: ErrorText | None = None

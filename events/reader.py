@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
+from events.catalogue import topic_named
 from events.errors import LogUnavailableError
 from events.settings import LogSettings
 
-LogRecord = ConsumerRecord[bytes, bytes]
 T = TypeVar("T")
 POLL_MS = 200
+NEW_TOPIC_WAIT_S = 1.0
+NEW_TOPIC_POLL_S = 0.05
 READ_RECORDS = 5_000
 FETCH_BYTES = 4 * 2**20
+
+
+class LogRecord(Protocol):
+    """A record as it lies on the log; aiokafka's ConsumerRecord is one. `topic` is the full name."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch, as the producer or the broker set it."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+Batch = tuple[int, list[LogRecord]]
+"""Partition number, and records of it in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +58,18 @@ class Range:
 
 
 class LogReader:
-    """Reads topics by short name, with no group and no commit. Each read has a connection of its own."""
+    """Reads topics by short name, with no group and no commit. Each read has a connection of its own.
+
+    Iterations hold that connection: leave one early only through `contextlib.aclosing`.
+    """
 
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
 
     async def ranges(self, topic: str) -> dict[int, Range]:
         """What each partition holds now: its first offset and its high watermark."""
-        async with self._consumer(topic) as (consumer, partitions):
-            starts = await self._bounded(consumer.beginning_offsets(partitions))
-            ends = await self._bounded(consumer.end_offsets(partitions))
-        return {p.partition: Range(starts[p], ends[p]) for p in partitions}
+        async with self._consumer(topic) as (consumer, places):
+            return await self._held(consumer, places)
 
     async def ends(self, topic: str) -> dict[int, int]:
         """High watermark of each partition: the offset that the next append gets."""
@@ -53,32 +81,32 @@ class LogReader:
         Searched by halving over the records' own timestamps: a broker may answer ListOffsets by its own clock (the
         embedded one does). Timestamps are taken to rise with the offsets.
         """
-        async with self._consumer(topic) as (consumer, partitions):
-            starts = await self._bounded(consumer.beginning_offsets(partitions))
-            ends = await self._bounded(consumer.end_offsets(partitions))
-            consumer.assign(partitions)
-            consumer.pause(*partitions)
+        async with self._consumer(topic) as (consumer, places):
+            held = await self._held(consumer, places)
+            consumer.assign(places)
+            consumer.pause(*places)
             return {
-                place.partition: await self._search(consumer, place, starts[place], ends[place], time_ms)
-                for place in partitions
+                place.partition: await self._search(consumer, place, held[place.partition], time_ms)
+                for place in places
             }
 
     async def _search(
-        self, consumer: AIOKafkaConsumer, place: TopicPartition, low: int, high: int, time_ms: int
+        self, consumer: AIOKafkaConsumer, place: TopicPartition, held: Range, time_ms: int
     ) -> int:
+        low, high = held.start, held.end
         consumer.resume(place)
         while low < high:
             middle = (low + high) // 2
             consumer.seek(place, middle)
-            record = await self._bounded(consumer.getone(place))
+            record: LogRecord = await self._bounded(consumer.getone(place))
             if record.timestamp >= time_ms:
                 high = middle
             else:
-                low = middle + 1
+                low = record.offset + 1
         consumer.pause(place)
         return low
 
-    async def read(self, topic: str, wanted: Mapping[int, Range]) -> AsyncIterator[tuple[int, list[LogRecord]]]:
+    async def read(self, topic: str, wanted: Mapping[int, Range]) -> AsyncIterator[Batch]:
         """The records of the ranges, in order within a partition, as (partition, records).
 
         Offsets that the log no longer holds are passed over. Raises LogUnavailableError when no record comes for
@@ -87,11 +115,10 @@ class LogReader:
         open_ranges = {number: held for number, held in wanted.items() if held.start < held.end}
         if not open_ranges:
             return
-        async with self._consumer(topic) as (consumer, partitions):
-            places = {number: TopicPartition(self._settings.full_name(topic), number) for number in open_ranges}
-            absent = set(places.values()) - set(partitions)
-            if absent:
-                raise LogUnavailableError(f"topic {topic} has no partition {sorted(p.partition for p in absent)}")
+        async with self._consumer(topic) as (consumer, known):
+            places = {place.partition: place for place in known if place.partition in open_ranges}
+            if absent := open_ranges.keys() - places.keys():
+                raise LogUnavailableError(f"topic {topic} has no partition {sorted(absent)}")
             consumer.assign(list(places.values()))
             for number, held in open_ranges.items():
                 consumer.seek(places[number], held.start)
@@ -100,7 +127,7 @@ class LogReader:
 
     async def _drain(
         self, consumer: AIOKafkaConsumer, open_ranges: dict[int, Range], places: dict[int, TopicPartition]
-    ) -> AsyncIterator[tuple[int, list[LogRecord]]]:
+    ) -> AsyncIterator[Batch]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.request_timeout_s
         while open_ranges:
@@ -110,7 +137,9 @@ class LogReader:
             if fetched:
                 deadline = loop.time() + self._settings.request_timeout_s
             elif loop.time() > deadline:
-                raise LogUnavailableError(f"no record came for {self._settings.request_timeout_s} s; still to read: {open_ranges}")
+                raise LogUnavailableError(
+                    f"no record came for {self._settings.request_timeout_s} s; still to read: {open_ranges}"
+                )
             for place, records in fetched.items():
                 end = open_ranges[place.partition].end
                 within = records if records[-1].offset < end else [r for r in records if r.offset < end]
@@ -121,46 +150,72 @@ class LogReader:
                     del open_ranges[number]
                     consumer.pause(places[number])
 
-    async def tail(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[tuple[int, list[LogRecord]]]:
-        """Records from the given offsets on, for as long as the caller iterates."""
-        async with self._consumer(topic) as (consumer, partitions):
-            consumer.assign(partitions)
-            for partition in partitions:
-                consumer.seek(partition, starts.get(partition.partition, 0))
+    async def tail(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Batch]:
+        """Records from the given offsets on, for as long as the caller iterates; a partition without one from 0.
+
+        Raises LogUnavailableError when the broker no longer answers.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._consumer(topic) as (consumer, places):
+            consumer.assign(places)
+            for place in places:
+                consumer.seek(place, starts.get(place.partition, 0))
+            ask_at = loop.time() + self._settings.request_timeout_s
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=READ_RECORDS)
                 for place, records in fetched.items():
                     yield place.partition, records
+                if not fetched and loop.time() < ask_at:
+                    continue
+                if not fetched:
+                    # A quiet log and one that is away look the same to a fetch.
+                    await self._bounded(consumer.end_offsets(places))
+                ask_at = loop.time() + self._settings.request_timeout_s
+
+    async def _held(self, consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> dict[int, Range]:
+        starts = await self._bounded(consumer.beginning_offsets(places))
+        ends = await self._bounded(consumer.end_offsets(places))
+        return {place.partition: Range(starts[place], ends[place]) for place in places}
 
     @asynccontextmanager
     async def _consumer(self, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-        full_name = self._settings.full_name(topic)
+        full_name = self._settings.full_name(topic_named(topic).name)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=1000,
             max_partition_fetch_bytes=FETCH_BYTES,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
         )
         try:
             await self._bounded(consumer.start())
-            numbers = consumer.partitions_for_topic(full_name)
-            if numbers is None:
-                await self._bounded(consumer._client.force_metadata_update())
-                await self._bounded(consumer.topics())
-                numbers = consumer.partitions_for_topic(full_name)
-            if not numbers:
-                raise LogUnavailableError(f"no topic {full_name} at {self._settings.bootstrap}: create it with `interlock topics create`")
-            yield consumer, [TopicPartition(full_name, number) for number in sorted(numbers)]
+            yield consumer, await self._places(consumer, full_name)
         except (KafkaError, OSError) as error:
-            raise LogUnavailableError(f"the log at {self._settings.bootstrap} cannot be read: {error!r}") from error
+            raise LogUnavailableError(
+                f"the log at {self._settings.bootstrap} cannot be read: {error!r}"
+            ) from error
         finally:
             await consumer.stop()
+
+    async def _places(self, consumer: AIOKafkaConsumer, full_name: str) -> list[TopicPartition]:
+        """The topic's partitions. A broker may hear of a new topic a moment after its creation was answered."""
+        deadline = asyncio.get_running_loop().time() + NEW_TOPIC_WAIT_S
+        while not (numbers := consumer.partitions_for_topic(full_name)):
+            if asyncio.get_running_loop().time() > deadline:
+                raise LogUnavailableError(
+                    f"no topic {full_name} at {self._settings.bootstrap}: create it with `interlock topics create`"
+                )
+            await asyncio.sleep(NEW_TOPIC_POLL_S)
+            # The public calls answer from what the client has heard already.
+            await self._bounded(consumer._client.force_metadata_update())  # noqa: SLF001
+        return [TopicPartition(full_name, number) for number in sorted(numbers)]
 
     async def _bounded(self, awaitable: Awaitable[T]) -> T:
         try:
             return await asyncio.wait_for(awaitable, self._settings.request_timeout_s)
         except TimeoutError as error:
-            raise LogUnavailableError(f"the log did not answer within {self._settings.request_timeout_s} s") from error
+            raise LogUnavailableError(
+                f"the log did not answer within {self._settings.request_timeout_s} s"
+            ) from error

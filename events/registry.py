@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from time import monotonic
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 
 from events.catalogue import TOPICS, Topic
-from events.errors import LogUnavailableError, SchemaError
+from events.errors import InvalidEventError, LogUnavailableError, SchemaError
 from events.schemas import SchemaVersion, load_schemas, schema_version
+
+MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+SCHEMA_NOT_FOUND = 40403
+UNKNOWN_FOR_S = 10.0
+UNKNOWN_IDS = 10_000
 
 
 class Registry(Protocol):
@@ -32,11 +40,14 @@ class FolderRegistry:
 
     folder: Path | None = None
     _versions: dict[str, list[SchemaVersion]] = field(init=False)
-    _by_id: dict[int, SchemaVersion] = field(init=False)
+    _by_id: dict[int, SchemaVersion] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._versions = load_schemas(self.folder)
-        self._by_id = {version.schema_id: version for versions in self._versions.values() for version in versions}
+        for version in (version for versions in self._versions.values() for version in versions):
+            other = self._by_id.setdefault(version.schema_id, version)
+            if other.folder != version.folder:
+                raise SchemaError(f"{version.folder} and {other.folder} have one fingerprint: rename a field")
         missing = {topic.folder for topic in TOPICS.values()} - set(self._versions)
         if missing:
             raise SchemaError(f"no schema for {', '.join(sorted(missing))} in {self.folder or 'schemas/'}")
@@ -55,55 +66,85 @@ class FolderRegistry:
 class ConfluentRegistry:
     """Ids are given by a registry; the schemas of the folder are registered under `<topic>-value` when first needed.
 
-    A look-up happens once per id and blocks for at most `timeout_s`. An unknown id is asked for again after the
-    registry said no, because it may have been registered since.
+    A look-up happens once per id and blocks for at most `timeout_s`. The answer that there is no such id holds for
+    UNKNOWN_FOR_S, because it may be registered any moment.
     """
 
     url: str
     topic_prefix: str
     folder: FolderRegistry
     timeout_s: float = 5.0
+    clock_s: Callable[[], float] = monotonic
     _newest: dict[str, tuple[int, SchemaVersion]] = field(init=False, default_factory=dict)
     _by_id: dict[int, SchemaVersion] = field(init=False, default_factory=dict)
+    _unknown_until: dict[int, float] = field(init=False, default_factory=dict)
 
     def newest(self, topic: Topic) -> tuple[int, SchemaVersion]:
         """Registers the folder's newest schema of the topic and keeps its id."""
         if topic.name not in self._newest:
             _, version = self.folder.newest(topic)
-            subject = f"{self.topic_prefix}{topic.name}-value"
-            answer = self._call("POST", f"/subjects/{subject}/versions", {"schema": json.dumps(version.definition)})
-            if answer is None:
-                raise SchemaError(f"registry {self.url} has no place for subject {subject}")
-            self._newest[topic.name] = (int(str(answer["id"])), version)
+            subject = quote(f"{self.topic_prefix}{topic.name}-value", safe="")
+            path = f"/subjects/{subject}/versions"
+            answer = self._ask("POST", path, {"schema": json.dumps(version.definition)})
+            self._newest[topic.name] = (_id_of(answer, self._place), version)
         return self._newest[topic.name]
 
     def find(self, schema_id: int) -> SchemaVersion | None:
-        """The schema of an id, asked of the registry once."""
-        if schema_id not in self._by_id:
-            answer = self._call("GET", f"/schemas/ids/{schema_id}", None)
-            if answer is None:
-                return None
-            definition = json.loads(str(answer["schema"]))
-            folder = next((t.folder for t in TOPICS.values() if t.event.__name__ == definition.get("name")), "")
-            self._by_id[schema_id] = schema_version(folder, 0, definition)
+        """The schema of an id. InvalidEventError when the registry has something else than an Avro record under it."""
+        known = self._by_id.get(schema_id)
+        if known is not None:
+            return known
+        if self._unknown_until.get(schema_id, 0.0) > self.clock_s():
+            return None
+        answer = self._ask("GET", f"/schemas/ids/{schema_id}")
+        if answer is None:
+            if len(self._unknown_until) >= UNKNOWN_IDS:
+                self._unknown_until.clear()
+            self._unknown_until[schema_id] = self.clock_s() + UNKNOWN_FOR_S
+            return None
+        self._by_id[schema_id] = _schema_of(answer, schema_id)
         return self._by_id[schema_id]
 
-    def _call(self, method: str, path: str, body: dict[str, str] | None) -> dict[str, object] | None:
-        headers = {"content-type": "application/vnd.schemaregistry.v1+json"}
+    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any] | None:
+        """The registry's answer; None when it says that there is no such schema."""
+        headers = {"accept": MEDIA_TYPE, "content-type": MEDIA_TYPE}
         try:
             response = httpx.request(
                 method, self.url.rstrip("/") + path, json=body, headers=headers, timeout=self.timeout_s
             )
-        except httpx.HTTPError as error:
-            raise LogUnavailableError(f"schema registry {self.url} did not answer: {error!r}") from error
-        if response.status_code == httpx.codes.NOT_FOUND:
+            answer: dict[str, Any] = response.json() if response.content else {}
+        except (httpx.HTTPError, ValueError) as error:
+            raise LogUnavailableError(f"schema registry {self._place} did not answer: {error!r}") from error
+        if response.status_code == httpx.codes.NOT_FOUND and answer.get("error_code") == SCHEMA_NOT_FOUND:
             return None
-        if response.status_code == httpx.codes.CONFLICT:
-            raise SchemaError(f"registry {self.url} finds the schema incompatible at {path}: {response.text[:500]}")
+        if response.status_code in (httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY):
+            raise SchemaError(f"schema registry {self._place} refuses {path}: {response.text[:500]}")
         if response.is_error:
-            raise LogUnavailableError(f"schema registry {self.url} said {response.status_code}: {response.text[:200]}")
-        answer: dict[str, object] = response.json()
+            raise LogUnavailableError(
+                f"schema registry {self._place} said {response.status_code} to {path}: {response.text[:200]}"
+            )
         return answer
+
+    @property
+    def _place(self) -> str:
+        """The address for messages, without a password."""
+        return str(httpx.URL(self.url).copy_with(userinfo=b""))
+
+
+def _id_of(answer: dict[str, Any] | None, place: str) -> int:
+    schema_id = (answer or {}).get("id")
+    if not isinstance(schema_id, int) or not 0 <= schema_id < 2**31:
+        raise LogUnavailableError(f"schema registry {place} gave no id but {answer}")
+    return schema_id
+
+
+def _schema_of(answer: dict[str, Any], schema_id: int) -> SchemaVersion:
+    try:
+        return schema_version("", 0, json.loads(answer["schema"]))
+    except (KeyError, TypeError, ValueError, SchemaError) as error:
+        raise InvalidEventError(
+            "incompatible_schema", f"the schema {schema_id} is of no event: {error!r}"
+        ) from None
 
 
 def open_registry(url: str | None, topic_prefix: str, folder: Path | None) -> Registry:

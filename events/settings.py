@@ -19,7 +19,9 @@ class LogSettings(BaseModel):
     group_id: str = Field("interlock", description="Consumer group of the workers.")
     partitions: Annotated[int, Interval(ge=1, le=1024)] = Field(4, description="Partitions of a new topic.")
     replication_factor: Annotated[int, Interval(ge=1, le=9)] = Field(1, description="Copies of a new topic.")
-    registry_url: str | None = Field(None, description="Confluent-compatible registry; none: ids from schemas/.")
+    registry_url: str | None = Field(
+        None, description="Confluent-compatible registry; none: ids from schemas/."
+    )
     schemas_folder: Path | None = Field(None, description="Folder of the schemas; none: the shipped ones.")
     max_event_bytes: Annotated[int, Interval(ge=1024, le=100 * 2**20)] = Field(
         2**20, description="Largest event, bytes; a larger record is dead-lettered."
@@ -30,7 +32,9 @@ class LogSettings(BaseModel):
     request_timeout_s: Annotated[float, Interval(ge=0.1, le=300)] = Field(
         10.0, description="How long one append or read may take."
     )
-    linger_ms: Annotated[int, Interval(ge=0, le=1000)] = Field(0, description="Wait of the producer to fill a batch.")
+    linger_ms: Annotated[int, Interval(ge=0, le=1000)] = Field(
+        0, description="Wait of the producer to fill a batch."
+    )
     idempotent: bool | None = Field(None, description="Idempotent producer; none: where the broker can.")
     max_event_age_days: Annotated[int, Interval(ge=1, le=36_500)] = Field(
         366, description="An occurred_at further before its record's time is refused."

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from events.envelope import Attempt, Attributes, Count, ErrorText, Event, Name, NanoUsd, OptionalName, OutcomeKind
+from events.envelope import (
+    Attempt,
+    Attributes,
+    Count,
+    ErrorText,
+    Event,
+    HttpStatus,
+    Name,
+    NanoUsd,
+    OptionalName,
+    OutcomeKind,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +31,7 @@ class UsageRecorded(Event):
     user: OptionalName | None = None
     api_key: OptionalName | None = None
     outcome: OutcomeKind
-    status_code: int | None = None
+    status_code: HttpStatus | None = None
     error: ErrorText | None = None
     input_tokens: Count = 0
     output_tokens: Count = 0
