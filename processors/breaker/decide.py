@@ -11,22 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from events.breaker_transitioned import BreakerState, BreakerTransitioned, TransitionCause
-from events.envelope import FAILURES, MAX_LONG, OutcomeKind
-from events.ids import derived_id
+from events.envelope import FAILURES, OutcomeKind
 from events.outcomes_observed import OutcomeRun, OutcomesObserved
-from processors.breaker.machine import MODE_STATES, OVERRIDDEN, target
-from processors.breaker.rules import admits, explain, open_for_us, trips_now, verdict
+from processors.breaker.machine import MODE_STATES, OVERRIDDEN
+from processors.breaker.rules import admits, verdict
+from processors.breaker.transition import point_of, transition
 from projections.live.breaker import Breaker, evolve, initial
-from projections.live.counting import Counting, Figures, figures
+from projections.live.counting import Counting, figures
 from projections.live.gates import fold_gates
 from projections.live.override import StandingOverride
 from projections.live.provider import PolicyInForce, ProviderSettings
 from projections.live.window import Window, fresh, segments, source_name
-
-SOURCE = "breaker-decider"
-
-Point = tuple[int, int, int]
-"""(outcomes offset, run index, calls of the run): what is applied before a transition."""
 
 Recorded = tuple[BreakerTransitioned, ...]
 
@@ -105,10 +100,10 @@ class _Step:
 
     def _replay(self, index: int, run: OutcomeRun, done: int) -> int:
         """Apply calls up to the next recorded transition, and it if it falls inside this run."""
-        at = _point(self.pending[0])
+        at = point_of(self.pending[0])
         stop = run.count if at > (self.offset, index, run.count) else max(done, at[2])
         self._count(index, run, done, stop, decides=False)
-        while self.pending and _point(self.pending[0]) <= (self.offset, index, stop):
+        while self.pending and point_of(self.pending[0]) <= (self.offset, index, stop):
             self._apply(self.pending[0])
             self.pending = self.pending[1:]
         return stop
@@ -133,7 +128,7 @@ class _Step:
             return stop
         calls, cause = moved
         counting.count(second, failed, segments(run, start, start + calls))
-        event = _transition(
+        event = transition(
             self.breaker,
             counting.figures(),
             self.policy,
@@ -162,7 +157,7 @@ def catch_up(
     """
     applied = 0
     for event in recorded:
-        if _point(event) > (offset, 0, 0):
+        if point_of(event) > (offset, 0, 0):
             break
         moved = evolve(breaker, event)
         window = window if moved is breaker else fresh(window)
@@ -197,7 +192,7 @@ def due(
         BreakerState.OPEN: TransitionCause.OPEN_ELAPSED,
         BreakerState.HALF_OPEN: TransitionCause.HALF_OPEN_TIMEOUT,
     }
-    event = _transition(
+    event = transition(
         breaker,
         figures(window, policy.policy),
         policy,
@@ -229,7 +224,7 @@ def override(
         return Decided(breaker, window)
     if now == (forced, wanted.actor, wanted.reason, wanted.until_us):
         return Decided(breaker, window)
-    event = _transition(
+    event = transition(
         breaker,
         figures(window, policy.policy),
         policy,
@@ -261,58 +256,3 @@ def first_seen(
         return Decided(breaker, window, (), tuple(recorded))
     policy = settings.policy_for(breaker.deployment)
     return override(breaker, window, policy, standing, offset=offset, clock_us=clock_us)
-
-
-def _point(event: BreakerTransitioned) -> Point:
-    return event.outcomes_offset, event.run_index, event.run_calls
-
-
-def _transition(
-    breaker: Breaker,
-    seen: Figures,
-    policy: PolicyInForce,
-    cause: TransitionCause,
-    *,
-    point: Point,
-    clock_us: int,
-    causation_id: str | None,
-    wanted: StandingOverride | None = None,
-) -> BreakerTransitioned:
-    version = breaker.version + 1
-    setting = wanted if cause is TransitionCause.OVERRIDE_SET else None
-    to_state = MODE_STATES[setting.mode] if setting else target(breaker.state, cause)
-    trips = trips_now(breaker, policy.policy, clock_us)
-    if to_state is BreakerState.OPEN and cause is not TransitionCause.HALF_OPEN_TIMEOUT:
-        trips += 1
-    reason = f"{wanted.actor}: {wanted.reason}"[:1000] if wanted else explain(cause, seen, policy.policy)
-    opens_us = open_for_us(policy.policy, trips, breaker.deployment, version)
-    offset, run_index, run_calls = point
-    return BreakerTransitioned(
-        event_id=derived_id(f"breaker:{breaker.deployment}", version),
-        occurred_at=clock_us,
-        source=SOURCE,
-        tenant="",
-        causation_id=causation_id,
-        provider=breaker.provider,
-        model=breaker.model,
-        region=breaker.region,
-        version=version,
-        from_state=breaker.state,
-        to_state=to_state,
-        cause=cause,
-        reason=reason,
-        epoch=version,
-        trips=trips,
-        open_until=clock_us + opens_us if to_state is BreakerState.OPEN else None,
-        calls=min(seen.calls, MAX_LONG),
-        failures=min(seen.failures, MAX_LONG),
-        slow_calls=min(seen.slow_calls, MAX_LONG),
-        consecutive_failures=min(seen.consecutive_failures, MAX_LONG),
-        policy_version=policy.version,
-        outcomes_offset=offset,
-        run_index=run_index,
-        run_calls=run_calls,
-        override_actor=setting.actor if setting else None,
-        override_reason=setting.reason if setting else None,
-        override_until=setting.until_us if setting else None,
-    )
