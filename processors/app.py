@@ -11,7 +11,7 @@ from typing import Any
 
 import faust
 import structlog
-from faust.types import TP
+from faust.types import TP, StreamT
 from yarl import URL
 
 from events.codec import Codec
@@ -94,10 +94,10 @@ class SlotTable:
         task.drain()
 
     def _on_done(self, running: asyncio.Task[None]) -> None:
-        if running.cancelled() or running.exception() is None:
-            return
-        _log.error("worker stops", why=str(running.exception()), exc_info=running.exception())
-        self._crash = asyncio.ensure_future(self._app.crash(running.exception()))
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
+            _log.error("worker stops", why=str(error), exc_info=error)
+            self._crash = asyncio.ensure_future(self._app.crash(error))
 
     async def _position(self, slot: Slot, offsets: Mapping[str, int]) -> None:
         await consumer_of(self._app).resume_at(
@@ -169,7 +169,7 @@ def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
     for name in FOLDED_TOPICS:
         topic = app.topic(settings.full_name(name), schema=BatchSchema(), acks=True)
 
-        async def agent(stream: faust.Stream[Any]) -> None:
+        async def agent(stream: StreamT[Any]) -> None:
             async for event in stream.noack().events():
                 await table.put(event)
 

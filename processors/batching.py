@@ -23,6 +23,7 @@ from processors.assignor import CopartitionedAssignor
 LEAST_FETCH_WAIT_MS = 10
 MOST_FETCH_WAIT_MS = 1000
 MAX_RESPONSE_BYTES = 16 * 2**20
+CREATE_TIME = 0
 """The long poll begins short: aiokafka keeps one fetch in flight per broker, so a partition that was just read is asked
 for again only when the long poll for the idle others has ended. The embedded broker takes the same figure as a deadline
 for reading, and answers with nothing when a partition of many small batches takes longer: then it is doubled."""
@@ -57,10 +58,10 @@ class RecordBatch:
         return [RecordBatch(self.topic, self.partition, part) for part in (before, after) if part]
 
 
-class BatchSchema(faust.Schema):
+class BatchSchema(faust.Schema[Any, Any]):
     """Passes a batch through undecoded: what its bytes mean is the business of the fold."""
 
-    def compile(self, app: AppT[Any], **_: Any) -> Callable[..., Awaitable[EventT[Any]]]:
+    def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[EventT[Any]]]:
         """The function that makes an event of a message."""
 
         async def decode(message: Message, **_: bool) -> EventT[Any]:
@@ -115,7 +116,7 @@ def _is_behind(consumer: AIOKafkaConsumer, tp: TP) -> bool:
     if tp not in assigned.tps:
         return False
     state = assigned.state_value(tp)
-    return state.has_valid_position and (state.highwater or 0) > state.position
+    return bool(state.has_valid_position and (state.highwater or 0) > state.position)
 
 
 class BatchConsumer(driver.Consumer):
@@ -139,10 +140,10 @@ class BatchConsumer(driver.Consumer):
             record.partition,
             last.offset,
             last.timestamp / 1000.0,
-            last.timestamp_type,
-            (),
+            CREATE_TIME,
+            [],
             None,
-            record,
+            cast("bytes", record),
             None,
             0,
             len(record.records),

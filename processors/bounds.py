@@ -17,7 +17,15 @@ class Bounds:
 
     settings: LogSettings
     partition: int
+    known: set[tuple[object, ...]] = field(default_factory=set)
+    """What was validated before and need not be again, by the caller's own key."""
     _keys: dict[str, bytes] = field(default_factory=dict)
+
+    def know(self, validated: tuple[object, ...]) -> None:
+        """Remember that this was validated."""
+        if len(self.known) >= REMEMBERED:
+            self.known.clear()
+        self.known.add(validated)
 
     def check_size(self, value: bytes | None) -> None:
         """Refuse what is larger than an event may be."""
@@ -48,7 +56,7 @@ class Bounds:
                 f"key {expected!r} belongs in partition {home}, not {self.partition}: "
                 f"librdkafka producers have to set partitioner=murmur2_random",
             )
-        if len(self._keys) >= REMEMBERED_KEYS:
+        if len(self._keys) >= REMEMBERED:
             self._keys.clear()
         self._keys[expected] = key
 
@@ -69,4 +77,4 @@ class Bounds:
             )
 
 
-REMEMBERED_KEYS = 100_000
+REMEMBERED = 100_000

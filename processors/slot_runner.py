@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -154,7 +155,7 @@ class SlotRunner:
         for refused in step.refused:
             letters = letters_of(refused, f"{self.ports.settings.group_id}/{self.slot}", step.clock_us)
             for letter in letters:
-                await until_done("dead-letters", lambda letter=letter: self.ports.publisher.append([letter]))
+                await until_done("dead-letters", partial(self.ports.publisher.append, [letter]))
             metrics.REFUSED.labels(topic, refused.error.reason).inc()
 
     async def _commit(self, topic: str, start: int, end: int, step: Step) -> None:

@@ -26,7 +26,7 @@ from projections.live.budget import Budgets
 from projections.live.raised import Raised
 from projections.live.routing import Routing
 from projections.live.slots import Slot
-from projections.live.spend import SpendDay, charge, parse_spend_id, spend_id, touched
+from projections.live.spend import SpendDay, charge, days_in, parse_spend_id, spend_id, touched
 from projections.live.store import LiveStore
 
 DECODERS = {
@@ -96,8 +96,12 @@ class TenantFold:
             for event in observed(tallied.runs, source, self._observed_below, clock_us)
         ]
         if batch.end > self._decided_to.get("usage", 0):
-            for tenant, nodes in touched(charges).items():
-                derived += await self._alerts(tenant, nodes, clock_us)
+            days = days_in(tallied.sums)
+            for tenant in tenants:
+                budgets = self._states.get(f"budgets:{tenant}", Budgets)
+                if budgets is not None:
+                    nodes = touched(charges, tenant, (each.node for each in budgets.budgets.values()), days)
+                    derived += await self._alerts(budgets, nodes, clock_us)
         self._observed_below = {
             deployment: below for deployment, below in self._observed_below.items() if below > batch.end
         }
@@ -140,7 +144,7 @@ class TenantFold:
             return []
         clock_us = max(self._clock_us, self._seen["budgets"].horizon.clock_ms * 1000)
         changed = [event.budget_id] if event.budget_id in after.budgets else []
-        return await self._alerts(event.tenant, {}, clock_us, changed)
+        return await self._alerts(after, {}, clock_us, changed)
 
     async def _routing(self, event: RoutingDecided) -> None:
         key = f"routing:{event.tenant}"
@@ -148,11 +152,9 @@ class TenantFold:
         self._states.put(key, (self._states.get(key, Routing) or Routing(event.tenant)).plus(event))
 
     async def _alerts(
-        self, tenant: str, nodes: dict[str, set[int]], clock_us: int, changed: Collection[str] = ()
+        self, budgets: Budgets, nodes: dict[str, set[int]], clock_us: int, changed: Collection[str] = ()
     ) -> list[Encoded]:
-        budgets = self._states.get(f"budgets:{tenant}", Budgets)
-        if budgets is None:
-            return []
+        tenant = budgets.tenant
         days = days_read(budgets, nodes, clock_us=clock_us, changed=changed)
         await self._states.load(f"spend:{spend_id(tenant, node, day)}" for node, day in days)
         raised = self._states.get(f"raised:{tenant}", Raised) or Raised(tenant)

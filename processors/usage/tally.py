@@ -92,18 +92,9 @@ def tally(
                 slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
         try:
             usage = decode(USAGE, record.value)
-            payer = (
-                usage["tenant"],
-                usage["org"],
-                usage["team"],
-                usage["user"],
-                usage["api_key"],
-                usage["provider"],
-                usage["model"],
-                usage["occurred_at"] // QUARTER_HOUR_US,
-            )
+            payer = payer_of(usage)
             held = sums.get(payer)
-            check(usage, record, bounds, known_payer=held is not None)
+            check(usage, record, bounds, known_payer=held is not None or payer[:7] in bounds.known)
         except InvalidEventError as error:
             result.refused.append(Refused(record, error))
             continue
@@ -130,11 +121,26 @@ def tally(
     return result
 
 
+def payer_of(usage: Record) -> Payer:
+    """Who pays for a call, for what, and when."""
+    return (
+        usage["tenant"],
+        usage["org"],
+        usage["team"],
+        usage["user"],
+        usage["api_key"],
+        usage["provider"],
+        usage["model"],
+        usage["occurred_at"] // QUARTER_HOUR_US,
+    )
+
+
 def check(usage: Record, record: LogRecord, bounds: Bounds, *, known_payer: bool) -> None:
-    """Refuse what the schema allows and the product does not; the full validation runs once for each payer of a batch."""
+    """Refuse what the schema allows and the product does not. Names are validated once for each payer, not each call."""
     bounds.check_size(record.value)
     if (
         not known_payer
+        or len(usage["event_id"]) != UUID_LENGTH
         or usage["input_tokens"] < 0
         or usage["output_tokens"] < 0
         or usage["cached_input_tokens"] < 0
@@ -143,6 +149,7 @@ def check(usage: Record, record: LogRecord, bounds: Bounds, *, known_payer: bool
         from_record(USAGE, usage)
         if usage["latency_ms"] > MAX_LATENCY_MS:
             raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")
+        bounds.know(payer_of(usage)[:7])
     bounds.check_key(record.key, usage["tenant"], "tenant")
     bounds.check_time(usage["occurred_at"], record.timestamp)
 
@@ -171,3 +178,4 @@ def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, u
 
 
 MAX_LATENCY_MS = 7 * 86_400_000
+UUID_LENGTH = 36
