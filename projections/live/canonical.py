@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
+
 import orjson
 
 _LEAST = -(2**63)
@@ -20,12 +22,12 @@ def encode(value: object) -> bytes:
 
 
 def _narrow(value: object) -> object:
-    match value:
-        case dict():
-            return {key: _narrow(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_narrow(item) for item in value]
-        case int() if not _LEAST <= value <= _MOST:
-            return str(value)
-        case _:
-            return value
+    if isinstance(value, dict):
+        return {key: _narrow(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_narrow(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _narrow(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, int) and not _LEAST <= value <= _MOST:
+        return str(value)
+    return value
