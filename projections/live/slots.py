@@ -25,6 +25,7 @@ _LEAD_OF_KIND = {
     "health": PROVIDER_LEAD,
     "check": PROVIDER_LEAD,
     "provider": PROVIDER_LEAD,
+    "override": PROVIDER_LEAD,
     "spend": TENANT_LEAD,
     "budgets": TENANT_LEAD,
     "raised": TENANT_LEAD,
