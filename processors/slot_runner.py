@@ -163,7 +163,7 @@ class SlotRunner:
             OutboxEntry(
                 seq, derived.topic, derived.key, derived.value, derived.timestamp_ms or step.clock_us // 1000
             )
-            for seq, derived in enumerate(step.derived, self._outbox_seq)
+            for seq, derived in enumerate(step.derived, self._outbox_seq + 1)
         ]
         commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
@@ -177,7 +177,7 @@ class SlotRunner:
         records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
         positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
         hints = {f"{place.topic}.{place.number}": offset for place, offset in vector_of(positions).items()}
-        await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq + 1, hints))
+        await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
         for entry in outbox:
             metrics.DERIVED.labels(entry.topic).inc()
 
@@ -198,9 +198,14 @@ class SlotTask:
 
     async def run(self) -> None:
         """Until cancelled; raises what the worker has to stop for."""
+        pause_s = 0.0
         while True:
+            await asyncio.sleep(pause_s)
             await self.position(self.runner.slot, await self.runner.open())
+            opened_s = time.monotonic()
             cause = await self._fold_until_out_of_step()
+            steady = time.monotonic() - opened_s > LONGEST_PAUSE_S
+            pause_s = 0.0 if steady else min(max(FIRST_PAUSE_S, 2 * pause_s), LONGEST_PAUSE_S)
             metrics.REOPENED.labels(cause).inc()
             self.runner.is_open = False
             self.hold(self.runner.slot)
@@ -231,5 +236,7 @@ class SlotTask:
             self.queue.get_nowait()
 
 
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
 FENCED_WAIT_S = 1.0
 """A worker that was fenced has most likely lost the partition; the group will tell it within this time."""
