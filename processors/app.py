@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import faust
 import structlog
@@ -170,7 +170,7 @@ def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
         topic = app.topic(settings.full_name(name), schema=BatchSchema(), acks=True)
 
         async def agent(stream: StreamT[Any]) -> None:
-            async for event in stream.noack().events():
+            async for event in cast("faust.Stream[Any]", stream).noack().events():
                 await table.put(event)
 
         app.agent(topic, name=f"interlock-{name}")(agent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,9 +60,5 @@ class Fold(Protocol):
         ...
 
 
-class FoldFactory(Protocol):
-    """Makes the fold of a slot."""
-
-    def __call__(self, slot: Slot) -> Fold:
-        """A new fold with nothing loaded."""
-        ...
+FoldFactory = Callable[[Slot], Fold]
+"""Makes the fold of a slot, with nothing loaded."""

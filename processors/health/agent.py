@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from events.breaker_overridden import BreakerOverridden
-from events.breaker_transitioned import BreakerTransitioned
+from events.breaker_transitioned import BreakerState, BreakerTransitioned
 from events.catalogue import TOPIC_OF_EVENT
 from events.dead_letters import Refused
 from events.envelope import Event, deployment_name
@@ -22,7 +22,7 @@ from processors.dedupe import Horizon, Seen
 from processors.fold import NotYetError, Opening, Step
 from processors.health.decide import credential_alert, outcomes_of_check
 from processors.recorded import Past, checked_event
-from processors.states import States
+from processors.states import Decoder, States
 from projections.live import breaker as breaker_model
 from projections.live import override as override_model
 from projections.live import provider as provider_model
@@ -31,11 +31,11 @@ from projections.live.check import CheckHealth
 from projections.live.health import DeploymentHealth
 from projections.live.override import StandingOverride
 from projections.live.provider import ProviderSettings
-from projections.live.slots import Slot
+from projections.live.slots import PROVIDER_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.live.window import Window, source_name
 
-DECODERS = {
+DECODERS: dict[str, Decoder] = {
     "breaker": Breaker.from_json,
     "window": Window.from_json,
     "health": DeploymentHealth.from_json,
@@ -58,7 +58,7 @@ class _Batch:
 class ProviderFold:
     """Folds what happened to the providers of a partition and lets their breakers decide."""
 
-    topics = ("outcomes", "health", "overrides", "providers")
+    topics: tuple[str, ...] = TOPICS_OF_LEAD[PROVIDER_LEAD]
 
     def __init__(self, slot: Slot, past: Past, store: LiveStore) -> None:
         self._slot = slot
@@ -304,8 +304,13 @@ class ProviderFold:
         result.derived += [self._encoded(event, event.occurred_at) for event in decided.events]
 
     def _note_timer(self, deployment: str, breaker: Breaker) -> None:
-        """Keep in mind which breakers move by time alone."""
-        if due_us(breaker, self._settings_of(breaker.provider).policy_for(deployment)) is None:
+        """Keep in mind which breakers time alone may move.
+
+        Not the open ones: they are half-open for a router when their time is over, and nobody is helped by a transition
+        before a call comes.
+        """
+        policy = self._settings_of(breaker.provider).policy_for(deployment)
+        if breaker.state is BreakerState.OPEN or due_us(breaker, policy) is None:
             self._timed.discard(deployment)
         else:
             self._timed.add(deployment)

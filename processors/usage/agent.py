@@ -18,18 +18,18 @@ from processors.budget.decide import alerts, days_read
 from processors.dedupe import Horizon, Seen
 from processors.fold import Opening, Step
 from processors.recorded import Past, checked_event
-from processors.states import States
+from processors.states import Decoder, States
 from processors.usage.observe import Source, observed
 from processors.usage.tally import Deployment, tally
 from projections.live import budget as budget_model
 from projections.live.budget import Budgets
 from projections.live.raised import Raised
 from projections.live.routing import Routing
-from projections.live.slots import Slot
+from projections.live.slots import TENANT_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.spend import SpendDay, charge, days_in, parse_spend_id, spend_id, touched
 from projections.live.store import LiveStore
 
-DECODERS = {
+DECODERS: dict[str, Decoder] = {
     "spend": SpendDay.from_json,
     "budgets": Budgets.from_json,
     "raised": Raised.from_json,
@@ -41,7 +41,7 @@ DECODERS = {
 class TenantFold:
     """Posts usage to spend, derives outcomes, and raises the alerts that follow."""
 
-    topics = ("usage", "budgets", "routing")
+    topics: tuple[str, ...] = TOPICS_OF_LEAD[TENANT_LEAD]
 
     def __init__(self, slot: Slot, past: Past, store: LiveStore) -> None:
         self._codec = past.codec

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from events.catalogue import TOPICS
-from events.codec import Codec, Record, from_record
+from events.codec import Codec, from_record
 from events.dead_letters import Refused
 from events.envelope import MAX_LONG, OutcomeKind
 from events.errors import InvalidEventError
@@ -20,6 +21,9 @@ QUARTER_HOUR_US = 900_000_000
 
 Payer = tuple[str, str | None, str | None, str | None, str | None, str, str, int]
 """tenant, org, team, user, api_key, provider, model, and the quarter-hour since the epoch of occurred_at."""
+
+Usage = dict[str, Any]
+"""A UsageRecorded as plain values: see its schema."""
 
 Deployment = tuple[str, str, str | None]
 """provider, model, region."""
@@ -121,7 +125,7 @@ def tally(
     return result
 
 
-def payer_of(usage: Record) -> Payer:
+def payer_of(usage: Usage) -> Payer:
     """Who pays for a call, for what, and when."""
     return (
         usage["tenant"],
@@ -135,7 +139,7 @@ def payer_of(usage: Record) -> Payer:
     )
 
 
-def check(usage: Record, record: LogRecord, bounds: Bounds, *, known_payer: bool) -> None:
+def check(usage: Usage, record: LogRecord, bounds: Bounds, *, known_payer: bool) -> None:
     """Refuse what the schema allows and the product does not. Names are validated once for each payer, not each call."""
     bounds.check_size(record.value)
     if (
@@ -154,7 +158,7 @@ def check(usage: Record, record: LogRecord, bounds: Bounds, *, known_payer: bool
     bounds.check_time(usage["occurred_at"], record.timestamp)
 
 
-def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Record) -> None:
+def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Usage) -> None:
     kind, epoch = usage["outcome"], usage["breaker_epoch"]
     second = usage["occurred_at"] // 1_000_000
     held = runs.get(deployment)
