@@ -42,7 +42,7 @@ class LiveSettings(BaseModel):
         5.0, description="How long one command may take, the wait for a free connection included."
     )
     max_connections: Annotated[int, Interval(ge=1, le=1000)] = Field(
-        16, description="Connections of one process."
+        16, description="Commands of one process that are under way at once."
     )
     cache_bytes: Annotated[int, Interval(ge=4096, le=2**34)] = Field(
         64 * 2**20, description="Most that the cache in the process holds, by the size in the store."

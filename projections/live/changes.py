@@ -39,6 +39,7 @@ class Changes:
         self._store = store
         self._listeners = tuple(listeners)
         self._task: asyncio.Task[None] | None = None
+        self._was_subscribed = False
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self.run(), name="live-changes")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
@@ -22,6 +22,7 @@ Argument = str | bytes | int | float
 Command = Sequence[Argument]
 
 _LOADS_OF_ONE_CALL = 2
+_SUBSCRIPTIONS = 8
 
 
 class LiveConnection:
@@ -30,6 +31,8 @@ class LiveConnection:
     def __init__(self, settings: LiveSettings) -> None:
         self._settings = settings
         self._library = shipped_library()
+        # The client's own pools refuse when they are empty (a cluster's) or count the subscriptions in: wait here.
+        self._turns = asyncio.Semaphore(settings.max_connections)
         self._client: Redis | RedisCluster = _client(settings)
 
     async def __aenter__(self) -> Self:
@@ -100,7 +103,7 @@ class LiveConnection:
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._settings.command_timeout_s):
+            async with asyncio.timeout(self._settings.command_timeout_s), self._turns:
                 yield
         except REDIS_FAILURES as error:
             if isinstance(error, ReadOnlyError):
@@ -120,17 +123,15 @@ def _client(settings: LiveSettings) -> Redis | RedisCluster:
             settings.redis_url,
             socket_connect_timeout=settings.connect_timeout_s,
             socket_timeout=settings.command_timeout_s,
-            max_connections=settings.max_connections,
+            max_connections=settings.max_connections + _SUBSCRIPTIONS,
             retry=once,
             protocol=2,
         )
-    pool = BlockingConnectionPool.from_url(
+    return Redis.from_url(
         settings.redis_url,
-        max_connections=settings.max_connections,
-        timeout=settings.command_timeout_s,
+        max_connections=settings.max_connections + _SUBSCRIPTIONS,
         socket_connect_timeout=settings.connect_timeout_s,
         socket_timeout=settings.command_timeout_s,
         retry=once,
         protocol=2,
     )
-    return Redis.from_pool(pool)

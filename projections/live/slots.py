@@ -26,13 +26,14 @@ _LEAD_OF_KIND = {
     "check": PROVIDER_LEAD,
     "provider": PROVIDER_LEAD,
     "override": PROVIDER_LEAD,
+    "override": PROVIDER_LEAD,
     "spend": TENANT_LEAD,
     "budgets": TENANT_LEAD,
     "raised": TENANT_LEAD,
     "routing": TENANT_LEAD,
 }
 
-INDEXED_KINDS = frozenset({"breaker", "health", "check", "provider", "budgets"})
+INDEXED_KINDS = frozenset({"breaker", "health", "check", "provider", "override", "budgets"})
 """Kinds whose ids are listed in the store, so that all of a kind can be read without scanning."""
 
 
