@@ -21,6 +21,7 @@ QUARTER_US = QUARTER_S * 1_000_000
 QUARTERS_PER_HOUR = 4
 
 _PERIODS_KEPT = 4096
+_END_OF_CALENDAR_US = 253_339_228_800_000_000  # 9998-01-01: Python's calendar ends soon after
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,7 +50,12 @@ class Period:
 
 
 def period_of(budget: Periodic, at_us: int) -> Period:
-    """The period that an instant lies in. A rolling one is the N hours that end with the instant's quarter hour."""
+    """The period that an instant lies in. A rolling one is the N hours that end with the instant's quarter hour.
+
+    Raises ValueError for an instant of the year 9998 or later.
+    """
+    if at_us >= _END_OF_CALENDAR_US:
+        raise ValueError("budgets have periods until the end of the year 9997")
     return _period(budget.period, budget.rolling_hours, budget.zone, at_us // QUARTER_US)
 
 

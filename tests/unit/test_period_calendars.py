@@ -119,6 +119,14 @@ def test_a_rolling_period_ends_with_the_current_quarter_hour() -> None:
     assert len(rolling.quarters) == 96
 
 
+def test_an_instant_beyond_the_calendar_is_refused() -> None:
+    """With a reason, and the last year before it has its period."""
+    budget = Budget(BudgetPeriod.YEAR, "Pacific/Kiritimati")
+    assert period_of(budget, us("9997-06-01T00:00Z")).end_us == us("9998-01-01T00:00+14:00")
+    with pytest.raises(ValueError, match="9997"):
+        period_of(budget, us("9998-01-01T00:00Z"))
+
+
 def test_the_periods_before_and_after_touch() -> None:
     """February lies between January and March."""
     budget = Budget(BudgetPeriod.MONTH)
