@@ -228,10 +228,7 @@ class ProviderFold:
     async def _provider(self, event: ProviderChanged) -> None:
         deployments = self._deployments.get(event.provider, set())
         await self._load(event.provider, *deployments)
-        before = self._settings_of(event.provider)
-        after = provider_model.evolve(before, event)
-        if after is before:
-            return
+        after = provider_model.evolve(self._settings_of(event.provider), event)
         self._states.put(f"provider:{event.provider}", after)
         for deployment in deployments:
             breaker = self._states.get(f"breaker:{deployment}", Breaker)

@@ -137,8 +137,6 @@ class TenantFold:
         await self._states.load([key, f"raised:{event.tenant}"])
         before = self._states.get(key, Budgets) or Budgets(event.tenant)
         after = budget_model.evolve(before, event)
-        if after is before:
-            return []
         self._states.put(key, after)
         if offset < self._decided_to.get("budgets", 0):
             return []

@@ -107,17 +107,16 @@ class BudgetStatus:
 
 
 def evolve(budgets: Budgets, event: BudgetChanged) -> Budgets:
-    """Fold one change. A version not above the known one is a duplicate or came too late, and changes nothing."""
+    """Take the change whole: the last one in the log's order wins, and its version is above all before it."""
     known = budgets.budgets.get(event.budget_id)
     last_version = known.version if known else budgets.removed.get(event.budget_id, 0)
-    if event.version <= last_version:
-        return budgets
+    version = max(event.version, last_version + 1)
     kept = {key: budget for key, budget in budgets.budgets.items() if key != event.budget_id}
     removed = {key: version for key, version in budgets.removed.items() if key != event.budget_id}
     if event.change is BudgetChange.REMOVED:
-        removed[event.budget_id] = event.version
+        removed[event.budget_id] = version
     else:
-        kept[event.budget_id] = _set(event, known.since_us if known else event.occurred_at)
+        kept[event.budget_id] = _set(event, version, known.since_us if known else event.occurred_at)
     return Budgets(budgets.tenant, dict(sorted(kept.items())), removed)
 
 
@@ -171,11 +170,11 @@ def days_needed(budget: Budget, period: Period) -> Iterator[int]:
         yield from days_of(period_before(budget, period).quarters)
 
 
-def _set(event: BudgetChanged, since_us: int) -> Budget:
+def _set(event: BudgetChanged, version: int, since_us: int) -> Budget:
     node = Node(event.level, event.subject, event.provider, event.model)
     return Budget(
         budget_id=event.budget_id,
-        version=event.version,
+        version=version,
         level=event.level,
         subject=event.subject,
         provider=event.provider,
