@@ -23,11 +23,14 @@ class LogSettings(BaseModel):
         None, description="Confluent-compatible registry; none: ids from schemas/."
     )
     schemas_folder: Path | None = Field(None, description="Folder of the schemas; none: the shipped ones.")
-    max_event_bytes: Annotated[int, Interval(ge=1024, le=100 * 2**20)] = Field(
-        2**20, description="Largest event, bytes; a larger record is dead-lettered."
+    max_event_bytes: Annotated[int, Interval(ge=64 * 2**10, le=100 * 2**20)] = Field(
+        2**20, description="Largest event, bytes with key and headers; a larger record is dead-lettered."
     )
     max_in_flight_events: Annotated[int, Interval(ge=1, le=1_000_000)] = Field(
         20_000, description="Appends that may wait for the log at once; more are told to come back."
+    )
+    max_in_flight_bytes: Annotated[int, Interval(ge=2**20, le=2**32)] = Field(
+        64 * 2**20, description="Bytes that may wait for the log at once; more are told to come back."
     )
     request_timeout_s: Annotated[float, Interval(ge=0.1, le=300)] = Field(
         10.0, description="How long one append or read may take."
