@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -15,19 +15,18 @@ from faust.types import TP, StreamT
 from yarl import URL
 
 from events.codec import Codec
-from events.positions import Partition
 from events.publisher import Publisher
 from events.reader import LogReader
 from events.registry import open_registry
 from events.settings import LogSettings
-from processors import metrics
-from processors.batching import BatchSchema, BatchTransport, RecordBatch, consumer_of
+from processors.batching import BatchSchema, BatchTransport, consumer_of
 from processors.fold import FoldFactory
 from processors.health.agent import ProviderFold
 from processors.recorded import Past
-from processors.slot_runner import Ports, SlotRunner, SlotTask
+from processors.slot_runner import Ports
+from processors.slot_table import SlotTable
 from processors.usage.agent import TenantFold
-from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of_partition
+from projections.live.slots import TOPICS_OF_LEAD
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
@@ -37,86 +36,6 @@ STREAM_BUFFER_BATCHES = 8
 FOLDED_TOPICS = tuple(topic for topics in TOPICS_OF_LEAD.values() for topic in topics)
 
 _log = structlog.get_logger(__name__)
-
-
-class SlotTable:
-    """The slots that this worker owns, one task each; follows the assignment of the consumer group."""
-
-    def __init__(self, app: faust.App, ports: Ports, folds: Mapping[str, FoldFactory]) -> None:
-        self._app = app
-        self._ports = ports
-        self._folds = folds
-        self._tasks: dict[Slot, tuple[SlotTask, asyncio.Task[None]]] = {}
-        self._crash: asyncio.Future[None] | None = None
-
-    async def on_assigned(self, partitions: set[TP]) -> None:
-        """Give up the slots that went to others and open the new ones."""
-        wanted = {self._slot_of(tp) for tp in partitions}
-        for slot in set(self._tasks) - wanted:
-            await self._close(slot)
-        for slot in sorted(wanted - set(self._tasks), key=str):
-            self._hold(slot)
-            runner = SlotRunner(slot, self._folds[slot.lead], self._ports)
-            task = SlotTask(runner, self._position, self._hold)
-            running = asyncio.create_task(task.run(), name=f"slot {slot}")
-            running.add_done_callback(self._on_done)
-            self._tasks[slot] = task, running
-        for slot in wanted & set(self._tasks):
-            if slot in self._tasks and self._tasks[slot][0].runner.is_open:
-                await self._position(slot, self._tasks[slot][0].runner.next_offsets)
-        metrics.SLOTS.set(len(self._tasks))
-
-    async def on_revoked(self, partitions: set[TP]) -> None:
-        """Give up slots before the group gives them to others."""
-        for slot in {self._slot_of(tp) for tp in partitions} & set(self._tasks):
-            await self._close(slot)
-        metrics.SLOTS.set(len(self._tasks))
-
-    async def put(self, event: Any) -> None:
-        """Hand a batch to its slot's task; waits while the slot's queue is full."""
-        batch: RecordBatch = event.value
-        slot = self._slot_of(TP(batch.topic, batch.partition))
-        held = self._tasks.get(slot)
-        if held is None:
-            event.ack()
-            return
-        await held[0].queue.put((self._short(batch.topic), batch, event.ack))
-
-    async def close(self) -> None:
-        """Give up everything."""
-        for slot in list(self._tasks):
-            await self._close(slot)
-
-    async def _close(self, slot: Slot) -> None:
-        task, running = self._tasks.pop(slot)
-        running.cancel()
-        await asyncio.wait([running], timeout=5.0)
-        task.drain()
-
-    def _on_done(self, running: asyncio.Task[None]) -> None:
-        error = None if running.cancelled() else running.exception()
-        if error is not None:
-            _log.error("worker stops", why=str(error), exc_info=error)
-            self._crash = asyncio.ensure_future(self._app.crash(error))
-
-    async def _position(self, slot: Slot, offsets: Mapping[str, int]) -> None:
-        await consumer_of(self._app).resume_at(
-            {
-                TP(self._ports.settings.full_name(topic), slot.partition): offset
-                for topic, offset in offsets.items()
-            }
-        )
-
-    def _hold(self, slot: Slot) -> None:
-        consumer_of(self._app).hold(
-            TP(self._ports.settings.full_name(topic), slot.partition) for topic in TOPICS_OF_LEAD[slot.lead]
-        )
-
-    def _short(self, full_name: str) -> str:
-        return self._ports.settings.short_name(full_name)
-
-    def _slot_of(self, tp: TP) -> Slot:
-        return slot_of_partition(Partition(self._short(tp.topic), tp.partition))
 
 
 def create_app(settings: LogSettings) -> faust.App:

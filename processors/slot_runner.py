@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,9 @@ from events.reader import LogReader
 from events.settings import LogSettings
 from processors import metrics
 from processors.batching import RecordBatch
-from processors.fold import Fold, FoldFactory, NotYetError, Opening, Step
+from processors.fold import Fold, FoldFactory, Opening, Step
 from processors.poison import PoisonGuard
 from processors.retry import until_done
-from projections.errors import FencedError, StaleCheckpointError
 from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
@@ -180,63 +178,3 @@ class SlotRunner:
         await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
         for entry in outbox:
             metrics.DERIVED.labels(entry.topic).inc()
-
-
-@dataclass(slots=True)
-class SlotTask:
-    """A runner with its bounded queue, as a task: opens the slot, and again whenever it lost step with its state.
-
-    `position` makes the consumer read on from the given offsets of the slot's topics.
-    """
-
-    runner: SlotRunner
-    position: Callable[[Slot, Mapping[str, int]], Awaitable[None]]
-    hold: Callable[[Slot], None]
-    queue: asyncio.Queue[tuple[str, RecordBatch, Callable[[], None]]] = field(
-        default_factory=lambda: asyncio.Queue(maxsize=2)
-    )
-
-    async def run(self) -> None:
-        """Until cancelled; raises what the worker has to stop for."""
-        pause_s = 0.0
-        while True:
-            await asyncio.sleep(pause_s)
-            await self.position(self.runner.slot, await self.runner.open())
-            opened_s = time.monotonic()
-            cause = await self._fold_until_out_of_step()
-            steady = time.monotonic() - opened_s > LONGEST_PAUSE_S
-            pause_s = 0.0 if steady else min(max(FIRST_PAUSE_S, 2 * pause_s), LONGEST_PAUSE_S)
-            metrics.REOPENED.labels(cause).inc()
-            self.runner.is_open = False
-            self.hold(self.runner.slot)
-            self.drain()
-
-    async def _fold_until_out_of_step(self) -> str:
-        while True:
-            topic, batch, acknowledge = await self.queue.get()
-            try:
-                await self.runner.apply(topic, batch)
-            except OutOfStepError as error:
-                await self.position(self.runner.slot, {error.topic: error.offset})
-            except NotYetError as error:
-                await self.position(self.runner.slot, {error.topic: self.runner.next_offsets[error.topic]})
-            except StaleCheckpointError as error:
-                _log.warning("live state changed under this worker: loading it anew", why=str(error))
-                return "stale"
-            except FencedError as error:
-                _log.warning("another worker took the slot", why=str(error))
-                await asyncio.sleep(FENCED_WAIT_S)
-                return "fenced"
-            else:
-                acknowledge()
-
-    def drain(self) -> None:
-        """Let go of what waits in the queue."""
-        while not self.queue.empty():
-            self.queue.get_nowait()
-
-
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 5.0
-FENCED_WAIT_S = 1.0
-"""A worker that was fenced has most likely lost the partition; the group will tell it within this time."""
