@@ -39,6 +39,6 @@ class AlertRaised(Event):
     limit_nano_usd: NanoUsd | None = None
 
     @property
-    def key(self) -> str:
+    def tenant_or_provider(self) -> str:
         """Record key: the tenant, or the provider when the alert is about a deployment."""
         return self.tenant or self.subject.partition("/")[0]

@@ -34,6 +34,7 @@ class Topic:
     key_field: str
     group: str
     retention_ms: int
+    written_by: str
 
     def key_of(self, event: Event) -> str:
         """The record key of an event of this topic."""
@@ -45,17 +46,95 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(
-            "health", ProviderHealthChecked, "provider_health_checked", "provider", "provider", 90 * DAY_MS
+            "health",
+            ProviderHealthChecked,
+            "provider_health_checked",
+            key_field="provider",
+            group="provider",
+            retention_ms=90 * DAY_MS,
+            written_by="probers, gateways",
         ),
-        Topic("usage", UsageRecorded, "usage_recorded", "tenant", "tenant", 90 * DAY_MS),
-        Topic("routing", RoutingDecided, "routing_decided", "tenant", "tenant", 90 * DAY_MS),
-        Topic("outcomes", OutcomesObserved, "outcomes_observed", "provider", "provider", 90 * DAY_MS),
-        Topic("breakers", BreakerTransitioned, "breaker_transitioned", "provider", "provider", 365 * DAY_MS),
-        Topic("overrides", BreakerOverridden, "breaker_overridden", "provider", "provider", FOREVER_MS),
-        Topic("providers", ProviderChanged, "provider_changed", "provider", "provider", FOREVER_MS),
-        Topic("budgets", BudgetChanged, "budget_changed", "tenant", "tenant", FOREVER_MS),
-        Topic("alerts", AlertRaised, "alert_raised", "key", "tenant", 365 * DAY_MS),
-        Topic("dead-letters", DeadLettered, "dead_lettered", "topic", "letters", 365 * DAY_MS),
+        Topic(
+            "usage",
+            UsageRecorded,
+            "usage_recorded",
+            key_field="tenant",
+            group="tenant",
+            retention_ms=90 * DAY_MS,
+            written_by="gateways, SDKs",
+        ),
+        Topic(
+            "routing",
+            RoutingDecided,
+            "routing_decided",
+            key_field="tenant",
+            group="tenant",
+            retention_ms=90 * DAY_MS,
+            written_by="the router of a gateway",
+        ),
+        Topic(
+            "outcomes",
+            OutcomesObserved,
+            "outcomes_observed",
+            key_field="provider",
+            group="provider",
+            retention_ms=90 * DAY_MS,
+            written_by="workers, from usage and health",
+        ),
+        Topic(
+            "breakers",
+            BreakerTransitioned,
+            "breaker_transitioned",
+            key_field="provider",
+            group="provider",
+            retention_ms=365 * DAY_MS,
+            written_by="workers: the breaker decider",
+        ),
+        Topic(
+            "overrides",
+            BreakerOverridden,
+            "breaker_overridden",
+            key_field="provider",
+            group="provider",
+            retention_ms=FOREVER_MS,
+            written_by="operators",
+        ),
+        Topic(
+            "providers",
+            ProviderChanged,
+            "provider_changed",
+            key_field="provider",
+            group="provider",
+            retention_ms=FOREVER_MS,
+            written_by="operators",
+        ),
+        Topic(
+            "budgets",
+            BudgetChanged,
+            "budget_changed",
+            key_field="tenant",
+            group="tenant",
+            retention_ms=FOREVER_MS,
+            written_by="operators",
+        ),
+        Topic(
+            "alerts",
+            AlertRaised,
+            "alert_raised",
+            key_field="tenant_or_provider",
+            group="tenant",
+            retention_ms=365 * DAY_MS,
+            written_by="workers",
+        ),
+        Topic(
+            "dead-letters",
+            DeadLettered,
+            "dead_lettered",
+            key_field="topic",
+            group="letters",
+            retention_ms=365 * DAY_MS,
+            written_by="any consumer",
+        ),
     )
 }
 

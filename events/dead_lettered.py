@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import MaxLen
 
 from events.envelope import Count, Event, Name, SmallCount, SmallPositive, TimeUs
 
@@ -25,7 +28,7 @@ class RecordHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLettered(Event):
-    """See schemas/dead_lettered. A large value is split: `part` of `parts`, all under one `letter_id`."""
+    """See schemas/dead_lettered. A large record is split: `part` of `parts`, all under one `letter_id`."""
 
     letter_id: Name
     status: LetterStatus = LetterStatus.LETTERED
@@ -34,10 +37,11 @@ class DeadLettered(Event):
     offset: Count
     record_time: TimeUs
     reason: Name
-    detail: str
+    detail: Annotated[str, MaxLen(2000)]
     consumer: Name
     key: bytes | None = None
     headers: tuple[RecordHeader, ...] = ()
     part: SmallCount = 0
     parts: SmallPositive = 1
     value: bytes | None = None
+    packed: bool = False

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from events.catalogue import TOPICS
+from events.catalogue import TOPICS, topic_named
 from events.codec import Codec
 from events.dead_lettered import DeadLettered, LetterStatus, RecordHeader
+from events.encoded import Encoded
+from events.envelope import MAX_TIME_US
 from events.errors import EventsError, InvalidEventError
 from events.ids import derived_id
+from events.packed_record import PackedRecord, unpack
 from events.positions import Position
-from events.publisher import Encoded, Publisher
+from events.publisher import Publisher
 from events.reader import LogReader, LogRecord
 from events.settings import LogSettings
 
-PART_BYTES = 512 * 1024
+TOPIC = TOPICS["dead-letters"]
+PART_BYTES = 32 * 1024
+"""A part with all else that stands in a letter fits the smallest `log.max_event_bytes`."""
+BESIDE_BYTES = 8 * 1024
+"""Key and headers up to this size stand in the letter itself, where people see them."""
+DETAIL_CHARACTERS = 2_000
 REDRIVEN_HEADER = "interlock-redriven"
 
 
 class LetterNotFoundError(EventsError):
-    """No dead letter of that id, or parts of it are gone."""
+    """There is no such dead letter, or nothing in it that could be appended again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,56 +59,76 @@ class Letter:
 
 
 def letters_of(refused: Refused, consumer: str, now_us: int) -> list[DeadLettered]:
-    """The letter of a refused record, in as many parts as its value needs. The same record gives the same ids."""
+    """The letter of a refused record, in as many parts as it needs. The same record gives the same ids."""
     record, error = refused.record, refused.error
     letter_id = derived_id(f"letter:{record.topic}-{record.partition}", record.offset)
-    value = record.value
+    key, value = record.key, record.value
+    headers = tuple(RecordHeader(name=name, value=content) for name, content in record.headers)
+    packed = (
+        len(key or b"") + sum(len(one.name.encode()) + len(one.value) + 8 for one in headers) > BESIDE_BYTES
+    )
+    if packed:
+        key, headers, value = None, (), PackedRecord(key, headers, value).pack()
     cuts = range(0, len(value), PART_BYTES) if value else range(1)
-    pieces = [value[cut : cut + PART_BYTES] if value is not None else None for cut in cuts]
+    first = DeadLettered(
+        event_id=derived_id(f"letter:{letter_id}", 0),
+        occurred_at=now_us,
+        source=consumer,
+        tenant="",
+        letter_id=letter_id,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        record_time=_record_time_us(record),
+        reason=error.reason,
+        detail=error.detail[:DETAIL_CHARACTERS],
+        consumer=consumer,
+        key=key,
+        headers=headers,
+        parts=len(cuts),
+        packed=packed,
+    )
     return [
-        DeadLettered(
+        replace(
+            first,
             event_id=derived_id(f"letter:{letter_id}", part),
-            occurred_at=now_us,
-            source=consumer,
-            tenant="",
-            letter_id=letter_id,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            record_time=max(record.timestamp, 0) * 1000,
-            reason=error.reason,
-            detail=error.detail[:2000],
-            consumer=consumer,
-            key=record.key,
-            headers=tuple(RecordHeader(name=name, value=content) for name, content in record.headers),
             part=part,
-            parts=len(pieces),
-            value=piece,
+            value=None if value is None else value[cut : cut + PART_BYTES],
         )
-        for part, piece in enumerate(pieces)
+        for part, cut in enumerate(cuts)
     ]
+
+
+def _record_time_us(record: LogRecord) -> int:
+    """Its timestamp, within the times that an event can carry."""
+    return min(max(record.timestamp, 0) * 1000, MAX_TIME_US)
 
 
 def assemble(events: Sequence[DeadLettered]) -> list[Letter]:
-    """Letters from their parts and redrive notes, in the order they were first seen; incomplete ones are left out."""
-    parts: dict[str, dict[int, DeadLettered]] = {}
-    redriven: set[str] = set()
+    """Letters from their parts and redrive notes, in the order they were first seen; incomplete ones are left out.
+
+    A record that was refused again after a crash is one letter, also when a newer release cut it into other parts.
+    """
+    cut_alike: dict[tuple[str, int], dict[int, DeadLettered]] = {}
+    redriven = {event.letter_id for event in events if event.status is LetterStatus.REDRIVEN}
     for event in events:
-        if event.status is LetterStatus.REDRIVEN:
-            redriven.add(event.letter_id)
-        else:
-            parts.setdefault(event.letter_id, {})[event.part] = event
-    return [
-        _letter(found, redriven=letter_id in redriven)
-        for letter_id, found in parts.items()
-        if len(found) == found[min(found)].parts
-    ]
+        if event.status is LetterStatus.LETTERED:
+            cut_alike.setdefault((event.letter_id, event.parts), {}).setdefault(event.part, event)
+    letters: dict[str, Letter] = {}
+    for (letter_id, parts), found in cut_alike.items():
+        if len(found) == parts and letter_id not in letters:
+            letters[letter_id] = _letter(
+                [found[part] for part in range(parts)], redriven=letter_id in redriven
+            )
+    return list(letters.values())
 
 
-def _letter(parts: dict[int, DeadLettered], *, redriven: bool) -> Letter:
+def _letter(parts: Sequence[DeadLettered], *, redriven: bool) -> Letter:
     first = parts[0]
-    pieces = [parts[number].value for number in sorted(parts)]
-    value = None if pieces[0] is None else b"".join(piece or b"" for piece in pieces)
+    value = None if first.value is None else b"".join(part.value or b"" for part in parts)
+    held = PackedRecord(first.key, first.headers, value)
+    if first.packed and value is not None:
+        held = unpack(value)
     return Letter(
         first.letter_id,
         first.topic,
@@ -111,39 +139,56 @@ def _letter(parts: dict[int, DeadLettered], *, redriven: bool) -> Letter:
         first.reason,
         first.detail,
         first.consumer,
-        first.key,
-        first.headers,
-        value,
+        held.key,
+        tuple(held.headers),
+        held.value,
         redriven,
     )
 
 
 async def read_letters(reader: LogReader, codec: Codec) -> list[Letter]:
-    """All letters that the log holds now."""
-    topic = TOPICS["dead-letters"]
-    events = []
-    async for _, records in reader.read(topic.name, await reader.ranges(topic.name)):
+    """All letters that the log holds now. What lies among them and is none is shown as a letter of its own."""
+    events: list[DeadLettered] = []
+    async for _, records in reader.read(TOPIC.name, await reader.ranges(TOPIC.name)):
         for record in records:
-            event = codec.decode(topic, record.value)
-            assert isinstance(event, DeadLettered)
-            events.append(event)
+            try:
+                event = codec.decode(TOPIC, record.value)
+            except InvalidEventError as error:
+                events += letters_of(Refused(record, error), "reader", _record_time_us(record))
+            else:
+                assert isinstance(event, DeadLettered)
+                events.append(event)
     return assemble(events)
 
 
-async def redrive(letter: Letter, publisher: Publisher, settings: LogSettings, actor: str, now_us: int) -> Position:
+async def redrive(
+    letter: Letter, publisher: Publisher, settings: LogSettings, actor: str, now_us: int
+) -> Position:
     """Append the record of a letter to its topic again, byte for byte, and note that it was redriven.
 
     Meant for after the cause is gone (a schema registered, a consumer mended); a record that is still wrong becomes a
-    letter again. Redriving twice is harmless: the record keeps its event_id.
+    letter again. Redriving twice is harmless: the record keeps its event_id. Raises LetterNotFoundError when there is
+    nothing to append, UnknownTopicError when the record was of another log.
     """
+    topic = topic_named(settings.short_name(letter.topic))
+    if topic is TOPIC:
+        raise LetterNotFoundError(f"letter {letter.letter_id} is of the dead letters themselves")
     if letter.key is None or letter.value is None:
-        raise LetterNotFoundError(f"letter {letter.letter_id} has no key or no value: there is nothing to redrive")
-    header = (REDRIVEN_HEADER, letter.letter_id.encode())
+        raise LetterNotFoundError(
+            f"letter {letter.letter_id} has no key or no value: there is nothing to redrive"
+        )
     headers = tuple((kept.name, kept.value) for kept in letter.headers if kept.name != REDRIVEN_HEADER)
-    record = Encoded(
-        settings.short_name(letter.topic), letter.key, letter.value, letter.record_time // 1000, (*headers, header)
+    [position] = await publisher.append_encoded(
+        [
+            Encoded(
+                topic.name,
+                letter.key,
+                letter.value,
+                letter.record_time // 1000,
+                (*headers, (REDRIVEN_HEADER, letter.letter_id.encode())),
+            )
+        ]
     )
-    [position] = await publisher.append_encoded([record])
     note = DeadLettered(
         event_id=derived_id(f"redrive:{letter.letter_id}", str(position)),
         occurred_at=now_us,

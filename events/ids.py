@@ -18,5 +18,10 @@ def uuid7(now_us: int, randomness: bytes) -> str:
 
 
 def derived_id(stream: str, version: int | str) -> str:
-    """The same id for the same version of the same stream, so that a republish is a duplicate."""
+    """The same id for the same version of the same stream, so that a republish is a duplicate.
+
+    A version holds no `#`: it is what divides the two, and a stream may hold it.
+    """
+    if "#" in str(version):
+        raise ValueError(f"the version {version!r} holds a #")
     return str(uuid5(_NAMESPACE, f"{stream}#{version}"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from events.errors import EventsError
 
-_FORM = re.compile(r"^([a-z][a-z0-9-]*)-(\d{1,9}):(\d{1,18})$")
+_FORM = re.compile(r"([a-z][a-z0-9-]*)-([0-9]{1,9}):([0-9]{1,18})")
 
 
 class InvalidPositionError(EventsError):
@@ -40,7 +40,7 @@ class Position:
     @classmethod
     def parse(cls, text: str) -> Position:
         """The position written as `topic-partition:offset`."""
-        match = _FORM.match(text.strip())
+        match = _FORM.fullmatch(text.strip())
         if match is None:
             raise InvalidPositionError(
                 f"{text!r} is no position: write topic-partition:offset, for example usage-3:1042"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,31 +29,38 @@ def reference() -> str:
     """The whole page, in Markdown."""
     versions = load_schemas()
     log = LogSettings()
-    sections = [_section(log.full_name(topic.name), versions[topic.folder]) for topic in TOPICS.values()]
+    sections = [_section(topic, log, versions[topic.folder]) for topic in TOPICS.values()]
     return "\n".join([_HEAD, *_overview(log), *sections])
 
 
 def _overview(log: LogSettings) -> Iterator[str]:
-    yield "| event | topic | key | kept |"
-    yield "|---|---|---|---|"
+    yield "| event | topic | key | written by | kept |"
+    yield "|---|---|---|---|---|"
     for topic in TOPICS.values():
         event = topic.event.__name__
         name = log.full_name(topic.name)
-        yield f"| [{event}](#{event.lower()}) | `{name}` | {topic.key_field} | {_kept(topic)} |"
+        row = (f"[{event}](#{event.lower()})", f"`{name}`", _key(topic), topic.written_by, _kept(topic))
+        yield f"| {' | '.join(row)} |"
     yield ""
+
+
+def _key(topic: Topic) -> str:
+    return topic.key_field.replace("_", " ")
 
 
 def _kept(topic: Topic) -> str:
     return "for ever" if topic.retention_ms == FOREVER_MS else f"{topic.retention_ms // DAY_MS} days"
 
 
-def _section(full_name: str, versions: list[SchemaVersion]) -> str:
+def _section(topic: Topic, log: LogSettings, versions: list[SchemaVersion]) -> str:
     newest = versions[-1]
     files = ", ".join(
         f"[v{v.version}](../schemas/{v.folder}/v{v.version}.avsc) (id {v.schema_id})" for v in versions
     )
+    place = f"Topic `{log.full_name(topic.name)}`, key: {_key(topic)}, kept {_kept(topic)}."
     lines = [f"## {newest.name}", "", _prose(newest.definition["doc"]), ""]
-    lines += [f"Topic `{full_name}`, schema {files}.", "", *_table(newest.definition["fields"])]
+    lines += [f"{place} Written by: {topic.written_by}. Schema {files}.", ""]
+    lines += _table(newest.definition["fields"])
     for named in _named_types(newest.definition["fields"]):
         lines += [f"**{named['name']}**: {_prose(named.get('doc', ''))}", ""]
         lines += _table(named["fields"]) if named["type"] == "record" else [_symbols(named), ""]
@@ -85,10 +93,7 @@ def _type(avro: Any) -> str:
 
 
 def _default(field: AvroSchema) -> str:
-    if "default" not in field:
-        return "required"
-    default = field["default"]
-    return "null" if default is None else f"`{default!r}`" if default in ("", [], {}) else f"`{default}`"
+    return f"`{json.dumps(field['default'])}`" if "default" in field else "required"
 
 
 def _named_types(node: Any) -> Iterator[AvroSchema]:
