@@ -1,0 +1,64 @@
+"""Where the servers of a running `interlock up` listen: `<data folder>/addresses.json`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+FILE_NAME = "addresses.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What `interlock up` runs. `settings` has the shape of the settings file; empty when nothing runs."""
+
+    pid: int = 0
+    api_url: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    servers: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING = Addresses()
+
+
+def read_addresses(folder: Path) -> Addresses:
+    """What runs from that folder now; a file that a dead process left behind counts for nothing."""
+    try:
+        content = orjson.loads((folder / FILE_NAME).read_bytes())
+        found = Addresses(content["pid"], content["api_url"], content["settings"], content["servers"])
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return NOTHING
+    return found if _lives(found.pid) else NOTHING
+
+
+def write_addresses(folder: Path, addresses: Addresses) -> None:
+    """Say what runs; readers see the old file or the new one, never a half."""
+    content = {
+        "pid": addresses.pid,
+        "api_url": addresses.api_url,
+        "settings": addresses.settings,
+        "servers": addresses.servers,
+    }
+    half = folder / f".{FILE_NAME}.{addresses.pid}"
+    half.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    half.replace(folder / FILE_NAME)
+
+
+def remove_addresses(folder: Path) -> None:
+    """Say that nothing runs."""
+    (folder / FILE_NAME).unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0

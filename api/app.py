@@ -1,0 +1,101 @@
+"""The HTTP application, put together from the settings: the composition root of `interlock serve`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+
+from api import openapi
+from api.ingest import wall_clock_us
+from api.kinds import Kinds
+from api.live_reads import LiveReads, PushedPositions
+from api.log_port import LogPort
+from api.metrics import ApiMetrics
+from api.middleware import BodyLimit, InFlightLimit, RequestContext
+from api.ports import Ports
+from api.problems import add_handlers
+from api.routes import breakers, budgets, events, health, metrics, providers, spend, status
+from api.settings import Settings
+from api.version import VERSION
+from events.codec import Codec
+from events.errors import EventsError
+from events.pricing import price_call
+from events.registry import open_registry
+from projections.live.cache import LiveCache
+from projections.live.changes import Changes
+from projections.live.consistency import Waits
+from projections.live.store import LiveStore
+
+TAGS = [
+    {"name": "events", "description": "Append to the log."},
+    {"name": "breakers", "description": "Circuit breakers of deployments."},
+    {"name": "providers", "description": "Settings and health of providers."},
+    {"name": "budgets", "description": "What may be spent, and how much of it is gone."},
+    {"name": "spend", "description": "What was spent, and where requests went."},
+    {"name": "status", "description": "How far everything is."},
+    {"name": "health", "description": "For load balancers and monitoring."},
+]
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. It starts also while the log or the live store is away, and answers 503 until they are back."""
+    counted = ApiMetrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_ports(settings, counted) as ports:
+            app.state.ports = ports
+            yield
+
+    app = FastAPI(
+        title="Interlock",
+        version=VERSION,
+        lifespan=lifespan,
+        openapi_tags=TAGS,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    for routes in (events, breakers, providers, budgets, spend, status):
+        app.include_router(routes.router, prefix="/v1")
+    app.include_router(health.router)
+    app.include_router(metrics.router)
+    add_handlers(app)
+    openapi.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_body_bytes=settings.api.max_body_bytes)
+    app.add_middleware(InFlightLimit, metrics=counted, limit=settings.api.max_in_flight_requests)
+    app.add_middleware(RequestContext, metrics=counted)
+    return app
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings, counted: ApiMetrics) -> AsyncIterator[Ports]:
+    """Open all that requests are answered with, and close it again in the other order."""
+    log, live = settings.log, settings.live
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    async with AsyncExitStack() as resources:
+        log_port = await resources.enter_async_context(LogPort(log, codec))
+        store = await resources.enter_async_context(LiveStore(live))
+        cache = await resources.enter_async_context(LiveCache(store, log.partitions))
+        waits = Waits(store, log.partitions, log_port.ends.ends)
+        pushed = PushedPositions()
+        # The cache is told first: then no cached state is older than the positions that were heard.
+        await resources.enter_async_context(Changes(store, [cache, pushed, waits]))
+        reads = LiveReads(store, cache, waits, pushed, log.partitions)
+        warming = asyncio.create_task(asyncio.to_thread(_load_prices))
+        resources.callback(warming.cancel)
+        yield Ports(settings, log_port, store, cache, reads, Kinds.of(live.cache_ttls), counted)
+
+
+def _load_prices() -> None:
+    """The price list takes a while to load; the first request need not wait for it."""
+    try:
+        price_call("openai", "gpt-4o", wall_clock_us(), input_tokens=1, output_tokens=1)
+    except EventsError as error:
+        _log.warning("prices cannot be loaded", error=str(error))

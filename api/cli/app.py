@@ -1,0 +1,42 @@
+"""The commands put together: one file per command group. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import typer
+
+from api.cli import (
+    breakers,
+    budgets,
+    dead_letters,
+    demo,
+    events,
+    providers,
+    schemas,
+    serve,
+    status,
+    topics,
+    up,
+    work,
+)
+
+app = typer.Typer(
+    name="interlock",
+    help="The event-sourced state plane for AI-provider routing.",
+    epilog="Settings: INTERLOCK_<SECTION>__<NAME> in the environment, or interlock.yaml. Start with `interlock up`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("serve")(serve.serve)
+app.command("work")(work.work)
+app.command("status")(status.status)
+app.command("demo")(demo.demo)
+app.add_typer(events.app, name="events")
+app.add_typer(topics.app, name="topics")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(breakers.app, name="breakers")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(providers.app, name="providers")
+app.add_typer(schemas.app, name="schemas")

@@ -1,0 +1,71 @@
+"""What the exit code of a command says, and the one line that goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from enum import IntEnum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Exit(IntEnum):
+    """Exit codes of `interlock`; they stay the same over releases."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    NOT_FOUND = 4
+    REFUSED = 5
+    INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """A command cannot go on; the message says what was wrong and what to do."""
+
+    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work to its end, on an event loop of its own; Ctrl-C ends it without a word."""
+    from api.logs import set_up_logging
+
+    if not logging.getLogger().handlers:
+        set_up_logging("WARNING")
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+
+
+def code_of(error: BaseException) -> Exit | None:
+    """The exit code of an error that a person can do something about; None for a defect."""
+    from api.settings import SettingsError
+    from events.broker import TopicMismatchError
+    from events.dead_letters import LetterNotFoundError
+    from events.errors import EventsError, InvalidEventError, LogUnavailableError, UnknownTopicError
+    from events.positions import InvalidPositionError
+    from events.publisher import PartlyAppendedError
+    from projections.errors import LiveUnavailableError
+
+    codes: dict[type[BaseException], Exit] = {
+        CommandError: error.code if isinstance(error, CommandError) else Exit.FAILED,
+        SettingsError: Exit.USAGE,
+        UnknownTopicError: Exit.USAGE,
+        InvalidPositionError: Exit.USAGE,
+        InvalidEventError: Exit.REFUSED,
+        TopicMismatchError: Exit.REFUSED,
+        LetterNotFoundError: Exit.NOT_FOUND,
+        LogUnavailableError: Exit.UNAVAILABLE,
+        PartlyAppendedError: Exit.UNAVAILABLE,
+        LiveUnavailableError: Exit.UNAVAILABLE,
+        EventsError: Exit.FAILED,
+        BrokenPipeError: Exit.OK,
+    }
+    return next((codes[kind] for kind in type(error).__mro__ if kind in codes), None)

@@ -1,0 +1,32 @@
+"""`interlock status`: how far everything is."""
+
+from __future__ import annotations
+
+from api.cli.client import ApiClient, ApiUrl
+from api.cli.output import AsJson, people, print_json, print_table, remark
+
+
+def status(api: ApiUrl = None, as_json: AsJson = False) -> None:
+    """Show positions, lags and owners of all slots. Example: interlock status --json"""
+    client = ApiClient(api)
+    answer = client.get("/v1/status")
+    if as_json:
+        print_json(answer)
+        return
+    lag = "unknown" if answer["lag"] is None else answer["lag"]
+    people.print(
+        f"Interlock {answer['version']} at {client.url}: generation {answer['generation']}, lag {lag} records"
+    )
+    rows = [
+        (
+            slot["slot"],
+            "" if slot["lag"] is None else sum(slot["lag"].values()),
+            " ".join(f"{topic}:{offset}" for topic, offset in slot["positions"].items()),
+            slot["epoch"],
+            slot["owner"] or "nobody",
+        )
+        for slot in answer["slots"]
+    ]
+    print_table(("slot", "lag", "folded up to", "epoch", "owner"), rows, empty="no slot is known")
+    for problem in answer["problems"]:
+        remark(problem)

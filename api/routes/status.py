@@ -1,0 +1,68 @@
+"""`/v1/status`: how far everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+
+from api.ports import InPorts, Ports
+from api.resources.status import SlotView, StatusView, slot_view, workers_of
+from api.version import VERSION
+from events.errors import LogUnavailableError
+from events.positions import Partition
+from projections.errors import LiveUnavailableError
+from projections.live.slots import TOPICS_OF_LEAD, Slot
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/status", summary="Positions, lags, owners")
+async def show_status(ports: InPorts) -> StatusView:
+    """How far each slot is, who owns it, and how far it is behind the log. Answers also when a part is away."""
+    problems: list[str] = []
+    ends = await log_ends(ports, problems)
+    slots = await slot_views(ports, ends, problems)
+    lag = None
+    if ends is not None and not any(slot.lag is None for slot in slots) and slots:
+        lag = sum(records for slot in slots for records in (slot.lag or {}).values())
+    return StatusView(
+        version=VERSION,
+        generation=ports.store.keyspace.generation,
+        partitions=ports.settings.log.partitions,
+        lag=lag,
+        slots=slots,
+        workers=workers_of(slots),
+        log_ends={str(partition): end for partition, end in sorted(ends.items())}
+        if ends is not None
+        else None,
+        problems=problems,
+    )
+
+
+def all_slots(partitions: int) -> list[Slot]:
+    """Every slot there is."""
+    return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(partitions)]
+
+
+async def log_ends(ports: Ports, problems: list[str]) -> dict[Partition, int] | None:
+    """Where the folded topics end; None, and why, when the log does not say."""
+    folded = [partition for slot in all_slots(ports.settings.log.partitions) for partition in slot.partitions]
+    try:
+        return await ports.log.ends.ends(folded)
+    except LogUnavailableError as error:
+        problems.append(str(error))
+        return None
+
+
+async def slot_views(
+    ports: Ports, ends: Mapping[Partition, int] | None, problems: list[str]
+) -> list[SlotView]:
+    """Where the slots are; none, and why, when the live store does not say."""
+    slots = all_slots(ports.settings.log.partitions)
+    try:
+        checkpoints = await ports.store.checkpoints(slots)
+    except LiveUnavailableError as error:
+        problems.append(str(error))
+        return []
+    return [slot_view(slot, checkpoints[slot], ends) for slot in slots]
