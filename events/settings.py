@@ -17,6 +17,9 @@ class LogSettings(BaseModel):
     bootstrap: str = Field("127.0.0.1:9092", description="Brokers, host:port, with commas between.")
     topic_prefix: str = Field("interlock.", description="Put before each topic's short name.")
     group_id: str = Field("interlock", description="Consumer group of the workers.")
+    session_timeout_s: Annotated[float, Interval(ge=1, le=20)] = Field(
+        6.0, description="A worker that is silent for so long loses its partitions to the others."
+    )
     partitions: Annotated[int, Interval(ge=1, le=1024)] = Field(4, description="Partitions of a new topic.")
     replication_factor: Annotated[int, Interval(ge=1, le=9)] = Field(1, description="Copies of a new topic.")
     registry_url: str | None = Field(

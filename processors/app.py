@@ -33,6 +33,7 @@ from projections.settings import LiveSettings
 MAX_BATCH_RECORDS = 5_000
 MAX_FETCH_BYTES = 2 * 2**20
 STREAM_BUFFER_BATCHES = 8
+HEARTBEATS_PER_SESSION = 6
 FOLDED_TOPICS = tuple(topic for topics in TOPICS_OF_LEAD.values() for topic in topics)
 
 _log = structlog.get_logger(__name__)
@@ -51,8 +52,8 @@ def create_app(settings: LogSettings) -> faust.App:
         stream_buffer_maxsize=STREAM_BUFFER_BATCHES,
         broker_max_poll_records=MAX_BATCH_RECORDS,
         consumer_max_fetch_size=MAX_FETCH_BYTES,
-        broker_session_timeout=6.0,
-        broker_heartbeat_interval=1.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
         broker_rebalance_timeout=10.0,
         broker_request_timeout=30.0,
         broker_commit_interval=1.0,
