@@ -61,6 +61,7 @@ class SlotRunner:
     _lease: Lease = field(init=False)
     _next: dict[str, int] = field(init=False, default_factory=dict)
     _outbox_seq: int = field(init=False, default=0)
+    _clock_us: int = field(init=False, default=0)
     _decided_to: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
     is_open: bool = field(init=False, default=False)
@@ -77,6 +78,7 @@ class SlotRunner:
         )
         self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._fold.topics}
         self._outbox_seq = lease.outbox_seq
+        self._clock_us = lease.clock_us
         await self._publish(lease.outbox)
         self._decided_to = await until_done("log", self._committed)
         await until_done("log", lambda: self._fold.open(Opening(lease, self._next, self._decided_to)))
@@ -129,6 +131,11 @@ class SlotRunner:
         metrics.FOLDED.labels(topic).inc(len(batch.records) - step.duplicates - len(step.refused))
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
 
+    async def check(self) -> None:
+        """Ask whether the slot is still as this worker left it; raises as `apply` does when it is not."""
+        unchanged = Commit({}, {}, (), self._clock_us)
+        await until_done("live", lambda: self.ports.store.commit(self._lease, unchanged))
+
     def _check_hole(self, topic: str, start: int, found: int) -> None:
         """The first time, ask for another fetch; when that begins at the same offset, the log has a hole."""
         hole = (topic, start, found)
@@ -166,6 +173,7 @@ class SlotRunner:
         commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
         self._next[topic] = end
+        self._clock_us = step.clock_us
         self._outbox_seq += len(outbox)
         await self._publish(outbox)
 

@@ -18,6 +18,9 @@ from projections.live.slots import Slot
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
+IDLE_CHECK_S = 2.0
+"""How often a slot without traffic asks whether its state is still there: a flushed Redis is noticed without an event."""
+
 FENCED_WAIT_S = 1.0
 """A worker that was fenced has most likely lost the partition; the group will tell it within this time."""
 
@@ -55,8 +58,15 @@ class SlotTask:
 
     async def _fold_until_out_of_step(self) -> str:
         while True:
-            topic, batch, acknowledge = await self.queue.get()
             try:
+                taken = await asyncio.wait_for(self.queue.get(), IDLE_CHECK_S)
+            except TimeoutError:
+                taken = None
+            try:
+                if taken is None:
+                    await self.runner.check()
+                    continue
+                topic, batch, acknowledge = taken
                 await self.runner.apply(topic, batch)
             except OutOfStepError as error:
                 await self.position(self.runner.slot, {error.topic: error.offset})
