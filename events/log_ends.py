@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from events.errors import LogUnavailableError
+from events.high_watermarks import high_watermarks
 from events.positions import Partition
 from events.settings import LogSettings
 
@@ -70,7 +71,7 @@ class LogEnds:
         try:
             async with asyncio.timeout(settings.request_timeout_s):
                 consumer = await self._connected()
-                found = await consumer.end_offsets(list(places))
+                found = await high_watermarks(consumer, places)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._disconnect()
             raise LogUnavailableError(
@@ -84,6 +85,7 @@ class LogEnds:
                 bootstrap_servers=self._settings.bootstrap,
                 group_id=None,
                 enable_auto_commit=False,
+                fetch_max_wait_ms=1000,
                 request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             )
             try:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from events.catalogue import topic_named
 from events.errors import LogUnavailableError
+from events.high_watermarks import high_watermarks
 from events.settings import LogSettings
 
 T = TypeVar("T")
@@ -175,7 +176,7 @@ class LogReader:
 
     async def _held(self, consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> dict[int, Range]:
         starts = await self._bounded(consumer.beginning_offsets(places))
-        ends = await self._bounded(consumer.end_offsets(places))
+        ends = await self._bounded(high_watermarks(consumer, places))
         return {place.partition: Range(starts[place], ends[place]) for place in places}
 
     @asynccontextmanager
