@@ -1,0 +1,38 @@
+"""`python -m bench [--only NAME]`: tables as it goes, and in the last line one JSON object with every figure."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bench import fold
+from bench.lab import Lab, open_lab
+
+MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
+    "fold": fold.run,
+}
+HEADLINES = ("fold_vs_decode", "fold_vs_stock_faust", "append_vs_produce", "open_seen_p99_ms", "breaker_check_us")
+
+
+async def measure(names: list[str]) -> dict[str, Any]:
+    """Each measure on servers of its own."""
+    figures: dict[str, Any] = {}
+    for name in names:
+        async with open_lab() as lab:
+            figures[name] = await MEASURES[name](lab)
+    found = {key: value for each in figures.values() for key, value in each.items() if key in HEADLINES}
+    return {**found, **figures}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", choices=sorted(MEASURES))
+    only = parser.parse_args().only
+    print(json.dumps(asyncio.run(measure([only] if only else list(MEASURES)))))
+
+
+if __name__ == "__main__":
+    main()
