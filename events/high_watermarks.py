@@ -6,7 +6,7 @@ has one record. The answer to a fetch has the high watermark itself, there and o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -14,13 +14,15 @@ FETCH_MS = 100
 
 
 async def high_watermarks(
-    consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], told: Mapping[TopicPartition, int]
+    consumer: AIOKafkaConsumer, places: Collection[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """The offset that the next append to each partition gets, from what ListOffsets told of its start and end.
+    """The offset that the next append to each partition gets.
 
     The record before the told end is fetched, so nothing is waited for. The consumer's assignment is replaced, and empty
     at the end. The caller bounds the time.
     """
+    starts: dict[TopicPartition, int] = await consumer.beginning_offsets(list(places))
+    told: dict[TopicPartition, int] = await consumer.end_offsets(list(places))
     ends = dict(told)
     unsure = [place for place, end in told.items() if end > starts[place]]
     if not unsure:
