@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -209,6 +210,13 @@ def _record(batch: _Batch, index: int, data: dict[str, Any], rules: _TypeRules) 
     for name in data.keys() - rules.data_fields:
         batch.fault(index, f"no such field of {rules.event.__name__}", "data", name)
         del record[name]
+    if "/" in str(data.get("provider", "")):
+        batch.fault(
+            index,
+            "must have no slash: provider/model[@region] is the name of a deployment",
+            "data",
+            "provider",
+        )
     if rules.money is not None:
         _read_money(batch, index, record, rules.money)
     return record
@@ -298,7 +306,7 @@ def _validate(
     places = batch.places[name]
     try:
         # Strict holds only for JSON: there an enum is its string and a tuple is an array.
-        found = _RULES[name].many.validate_json(orjson.dumps(records), strict=True)
+        found = _RULES[name].many.validate_json(_as_json(records), strict=True)
     except ValidationError as error:
         for finding in error.errors(include_url=False, include_input=False):
             place, *path = finding["loc"]
@@ -310,6 +318,14 @@ def _validate(
             received[index] = Received(finish(event), batch.headers.get(index, ()))
         except InvalidEventError as error:
             batch.fault(index, error.detail, "data", *((error.field,) if error.field else ()))
+
+
+def _as_json(records: list[dict[str, Any]]) -> bytes:
+    try:
+        return orjson.dumps(records)
+    except TypeError:
+        # A number of more than 64 bits: it is invalid, and the validator says where.
+        return json.dumps(records).encode()
 
 
 def _sentence(message: str) -> str:
