@@ -8,25 +8,35 @@ group's committed offsets, which are kept for lag tools only.
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import faust
+import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 
+from events.errors import LogUnavailableError
 from events.reader import LogRecord
 from processors.assignor import CopartitionedAssignor
 
-LEAST_FETCH_WAIT_MS = 10
-MOST_FETCH_WAIT_MS = 1000
 MAX_RESPONSE_BYTES = 16 * 2**20
 CREATE_TIME = 0
+GROUP_ANSWERS_WITHIN_S = 5.0
+NOTHING_TO_FETCH_S = 0.01
+LEAST_FETCH_WAIT_MS = 10
+MOST_FETCH_WAIT_MS = 1000
 """The long poll begins short: aiokafka keeps one fetch in flight per broker, so a partition that was just read is asked
 for again only when the long poll for the idle others has ended. The embedded broker takes the same figure as a deadline
 for reading, and answers with nothing when a partition of many small batches takes longer: then it is doubled."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,39 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             fetcher._fetch_max_wait_ms = min(MOST_FETCH_WAIT_MS, wait_ms * 2)
         return fetched
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit what is still assigned. Unlike in Faust, a failure stops no worker: the next commit says it all again."""
+        consumer = self._ensure_consumer()
+        assigned = self.assignment()
+        wanted = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in assigned}
+        try:
+            async with asyncio.timeout(GROUP_ANSWERS_WITHIN_S):
+                await consumer.commit(wanted)
+        except (KafkaError, TimeoutError, OSError) as error:
+            _log.warning("offsets not committed, will be again", error=repr(error))
+            return False
+        return True
+
+    async def committed(self, partition: TP) -> int | None:
+        """The group's committed offset. LogUnavailableError when the group does not answer in time."""
+        try:
+            async with asyncio.timeout(GROUP_ANSWERS_WITHIN_S):
+                offset: int | None = await self._ensure_consumer().committed(partition)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise LogUnavailableError(f"the consumer group does not answer: {error!r}") from error
+        return offset
+
+    async def seek_assigned(self, offsets: Mapping[TP, int]) -> set[TP]:
+        """Seek those that are still assigned, and return them."""
+        sought = set()
+        for tp, offset in offsets.items():
+            try:
+                self._ensure_consumer().seek(tp, offset)
+            except IllegalStateError:
+                continue
+            sought.add(tp)
+        return sought
+
 
 def _is_behind(consumer: AIOKafkaConsumer, tp: TP) -> bool:
     assigned = consumer._subscription.subscription.assignment
@@ -119,13 +162,45 @@ def _is_behind(consumer: AIOKafkaConsumer, tp: TP) -> bool:
     return bool(state.has_valid_position and (state.highwater or 0) > state.position)
 
 
+class _AnyOffset(defaultdict[TP, int | None]):
+    """Faust drops a message below the newest it has read; here what was folded is told by the slots alone, which may
+    well ask to read a partition again.
+    """
+
+    def __getitem__(self, _: TP) -> None:
+        return None
+
+
 class BatchConsumer(driver.Consumer):
     """Consumer whose messages are whole batches. `on_assigned` is told of the partitions instead of a seek."""
 
     on_assigned: Callable[[set[TP]], Awaitable[None]]
+    _thread: _ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._acknowledged: dict[TP, int] = {}
+        self._group_has: dict[TP, int] = {}
+        self._read_offset = _AnyOffset()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, set[TP]]:
+        """As Faust does, but it looks again soon when all partitions are held.
+
+        What was fetched while a rebalance stopped the flow is let go: each slot seeks when it opens. Faust would seek at
+        once, for the assignment that is just ending.
+        """
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow.wait())
+        active = self._get_active_partitions()
+        records: Any = {}
+        if active:
+            records = await self._getmany(active, timeout)
+        else:
+            await self.sleep(NOTHING_TO_FETCH_S)
+        return (records if self.flow_active else None), active
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         fetched = await super()._getmany(active_partitions, timeout)
@@ -154,15 +229,32 @@ class BatchConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets within a batch are no gaps."""
 
-    def _new_offset(self, tp: TP) -> int | None:
-        """Commit bookkeeping by whole batches: after the newest acknowledged one."""
-        acked = self._acked[tp]
-        if not acked:
-            return None
-        newest = max(acked)
-        acked.clear()
-        self._acked_index[tp].clear()
-        return int(newest) + 1
+    def ack(self, message: Any) -> bool:
+        """Note that a batch is folded, and so is all before it in its partition."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        self._acknowledged[message.tp] = max(message.offset + 1, self._acknowledged.get(message.tp, 0))
+        return True
+
+    async def commit(self, *_: Any, **__: Any) -> bool:
+        """Tell the group how far each partition is folded; never back from where it was."""
+        ahead = {
+            tp: offset for tp, offset in self._acknowledged.items() if offset > self._group_has.get(tp, 0)
+        }
+        if not ahead or not await self._thread.commit(ahead):
+            return False
+        self._group_has.update(ahead)
+        return True
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """What was known of the partitions ends: another member may bring them further."""
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._acknowledged.pop(tp, None)
+            self._group_has.pop(tp, None)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's watch over commits; ours are the lag and the metrics."""
 
     async def perform_seek(self) -> None:
         """Called by Faust when partitions were assigned: the slots open, and seek when they know where."""
@@ -170,10 +262,9 @@ class BatchConsumer(driver.Consumer):
 
     async def committed_offset(self, partition: TP) -> int:
         """The group's committed offset of a partition; 0 when there is none. It is never moved back from here on."""
-        consumer = self._thread._ensure_consumer()
-        committed = await self._thread.call_thread(consumer.committed, partition)
-        self._committed_offset[partition] = committed
-        return committed or 0
+        committed = await self._thread.call_thread(self._thread.committed, partition) or 0
+        self._group_has[partition] = committed
+        return int(committed)
 
     def hold(self, partitions: Iterable[TP]) -> None:
         """Stop fetching partitions until `resume_at`."""
@@ -181,11 +272,7 @@ class BatchConsumer(driver.Consumer):
 
     async def resume_at(self, offsets: Mapping[TP, int]) -> None:
         """Go on with partitions from the given offsets; those that are no longer assigned are passed over."""
-        kept = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
-        for tp in kept:
-            self._read_offset[tp] = None
-        await self._thread.seek_wait(kept)
-        self.resume_partitions(set(kept))
+        self.resume_partitions(await self._thread.call_thread(self._thread.seek_assigned, offsets))
 
 
 class BatchTransport(driver.Transport):
