@@ -12,7 +12,7 @@ import structlog
 from events.dead_letters import letters_of
 from events.positions import vector_of
 from events.publisher import Encoded, Publisher
-from events.reader import LogReader
+from events.reader import LogReader, Range
 from events.settings import LogSettings
 from processors import metrics
 from processors.batching import RecordBatch
@@ -118,8 +118,8 @@ class SlotRunner:
         if batch.end <= start:
             return
         if batch.start > start:
-            self._check_hole(topic, start, batch.start)
-        for part in batch.cut(start, self._decided_to[topic]):
+            await self._fill(topic, start, batch.start)
+        for part in batch.cut(self._next[topic], self._decided_to[topic]):
             await self._fold_part(topic, part)
         metrics.BATCH_S.labels(topic).observe(time.monotonic() - started_s)
 
@@ -136,20 +136,24 @@ class SlotRunner:
         unchanged = Commit({}, {}, (), self._clock_us)
         await until_done("live", lambda: self.ports.store.commit(self._lease, unchanged))
 
-    def _check_hole(self, topic: str, start: int, found: int) -> None:
-        """The first time, ask for another fetch; when that begins at the same offset, the log has a hole."""
+    async def _fill(self, topic: str, start: int, found: int) -> None:
+        """The first time, ask for another fetch; when that begins at the same offset, read what lies between.
+
+        What cannot be read is no longer on the log.
+        """
         hole = (topic, start, found)
         if self._hole != hole:
             self._hole = hole
             raise OutOfStepError(topic, start)
         self._hole = None
-        _log.warning(
-            "records are no longer on the log",
-            topic=topic,
-            partition=self.slot.partition,
-            start=start,
-            end=found,
-        )
+        number = self.slot.partition
+        async for _, records in self.ports.reader.read(topic, {number: Range(start, found)}):
+            await self.apply(topic, RecordBatch(self.ports.settings.full_name(topic), number, records))
+        start = self._next[topic]
+        if start < found:
+            _log.warning(
+                "records are gone from the log", topic=topic, partition=number, start=start, end=found
+            )
 
     async def _refuse(self, topic: str, batch: RecordBatch, step: Step) -> None:
         """Keep bad records as dead letters before the checkpoint passes them."""
