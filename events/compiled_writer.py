@@ -83,7 +83,7 @@ class _Source:
         else:
             both = [*_primitive(key, "string"), *self.value(item, schema["values"])]
             each = [f"for {key}, {item} in {name}.items():", *_indented(both)]
-        return [f"if {name}:", *_indented([f"wide(len({name}) << 1, out)", *each]), "out.append(0)"]
+        return [f"if len({name}):", *_indented([f"wide(len({name}) << 1, out)", *each]), "out.append(0)"]
 
     def _new(self, word: str) -> str:
         self.count += 1

@@ -41,6 +41,9 @@ def _slow_bound(value: int) -> int:
     return value
 
 
+SlowCallS = Annotated[int, Interval(ge=SLOW_BOUNDS_S[0], le=SLOW_BOUNDS_S[-1]), AfterValidator(_slow_bound)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy:
     """When a breaker opens, for how long, and how it closes again; see schemas/provider_changed. Units come last."""
@@ -51,7 +54,7 @@ class BreakerPolicy:
     minimum_calls: SmallPositive = 10
     failure_rate: Share = 0.5
     consecutive_failures: SmallPositive = 5
-    slow_call_s: Annotated[int, AfterValidator(_slow_bound)] = 60
+    slow_call_s: SlowCallS = 60
     slow_rate: Share = 1.0
     open_for_s: Seconds = 30
     open_for_cap_s: Seconds = 300

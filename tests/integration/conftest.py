@@ -1,0 +1,65 @@
+"""The log that the integration tests share: the embedded broker, or Apache Kafka with INTERLOCK_TEST_BROKER=kafka."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from embedded.broker import BrokerServer
+from embedded.kafka import KafkaServer
+from events.settings import LogSettings
+
+BROKERS: dict[str, type[BrokerServer | KafkaServer]] = {"tansu": BrokerServer, "kafka": KafkaServer}
+BROKER = os.environ.get("INTERLOCK_TEST_BROKER", "tansu")
+
+LogSettingsFactory = Callable[..., LogSettings]
+"""Settings of the shared log with topics of their own; keyword arguments replace single settings."""
+
+_PREFIXES = count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the broker of this run cannot do, and count it as deselected."""
+    left_out = [item for item in items if item.get_closest_marker("kafka") and BROKER != "kafka"]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def log_server(folder: Path) -> BrokerServer | KafkaServer:
+    """A broker of this run's kind, not started: for tests that stop and kill it."""
+    return BROKERS[BROKER](folder)
+
+
+@pytest.fixture(scope="session")
+async def log_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Bootstrap address of the broker that the whole run shares."""
+    async with log_server(tmp_path_factory.mktemp("log")) as server:
+        yield server.address
+
+
+@pytest.fixture
+def make_log_settings(log_address: str) -> LogSettingsFactory:
+    """Settings of the shared log; each call names topics that nobody else has."""
+
+    def make(**changed: object) -> LogSettings:
+        values = {
+            "bootstrap": log_address,
+            "topic_prefix": f"test{os.getpid()}-{next(_PREFIXES)}.",
+            "partitions": 2,
+            "request_timeout_s": 10.0,
+            **changed,
+        }
+        return LogSettings.model_validate(values)
+
+    return make
+
+
+@pytest.fixture
+def log_settings(make_log_settings: LogSettingsFactory) -> LogSettings:
+    """Settings of the shared log with topics of this test's own, none of them created yet."""
+    return make_log_settings()
