@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -11,28 +10,37 @@ import typer
 from api.cli.exits import CommandError, Exit, run
 
 
-def demo(
-    *,
+def demo(  # noqa: PLR0917 - each is an option of the command
     trace: Annotated[
-        Path | None, typer.Option(help="Requests to replay: an Azure LLM inference trace, CSV.")
+        Path | None, typer.Option(help="Requests to replay (Azure LLM inference trace, CSV).")
     ] = None,
-    incidents: Annotated[
-        Path | None, typer.Option(help="Published outages to replay, CSV; needs --at.")
+    incidents: Annotated[Path | None, typer.Option(help="Published outages to replay (CSV).")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Instant of the incidents' history to begin at, RFC 3339.")
     ] = None,
-    at: Annotated[str | None, typer.Option(help="Instant of history to play from, RFC 3339.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all that is made up.")] = None,
-    speed: Annotated[float | None, typer.Option(help="Seconds of history in a second.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Minutes of history to play.")] = None,
-    gateways: Annotated[int | None, typer.Option(help="Gateway processes.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; one gets killed.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Where the table is written as JSON.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Seed of all that is made up.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="Seconds of history per second; without it the traffic takes 50 s.")
+    ] = None,
+    minutes: Annotated[
+        str | None, typer.Option(help="Minutes of history to play; without it all of the trace.")
+    ] = None,
+    gateways: Annotated[str | None, typer.Option(help="Gateway processes, at least 3.")] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Worker processes, at least 2; one gets killed.")
+    ] = None,
+    report: Annotated[Path, typer.Option(help="Where the report is written as JSON.")] = Path(
+        "demo-report.json"
+    ),
 ) -> None:
-    """Run gateways and workers, kill a worker, flush Redis, and prove that nothing was lost or doubled.
+    """Run gateways and workers, kill one, flush Redis, and prove that nothing was lost or doubled.
 
-    Exit code 1 when anything is unequal. Example: interlock demo --trace azure.csv --seed 3
+    Example: interlock demo --trace azure.csv --incidents incidents.csv --at 2023-11-08T13:30Z
     """
-    # The demo stands above the API and runs it as any user does; this command only opens its door.
-    main, options, errors = (import_module(f"demo.{name}") for name in ("main", "options", "errors"))
+    from demo import main
+    from demo.errors import BadInputError
+    from demo.options import DemoOptions
+
     given = {
         "trace": trace,
         "incidents": incidents,
@@ -40,12 +48,10 @@ def demo(
         "seed": seed,
         "speed": speed,
         "minutes": minutes,
-        "gateways": gateways,
-        "workers": workers,
-        "report": report,
     }
     try:
-        code = run(main.run(options.DemoOptions.of(**given)))
-    except errors.BadInputError as error:
+        options = DemoOptions.of(**given, gateways=gateways, workers=workers, report=report)
+        code = run(main.run(options))
+    except BadInputError as error:
         raise CommandError(str(error), Exit.USAGE) from None
     raise typer.Exit(code)
