@@ -55,13 +55,16 @@ class SlotTable:
         metrics.SLOTS.set(len(self._tasks))
 
     async def put(self, event: Any) -> None:
-        """Hand a batch to its slot's task; waits while the slot's queue is full. One of a lost slot is let go."""
+        """Hand a batch to its slot's task; waits while the task's queue is full. One of a lost slot is let go."""
         batch: RecordBatch = event.value
         slot = self._slot_of(TP(batch.topic, batch.partition))
         held = self._tasks.get(slot)
         if held is None:
             return
-        await held[0].queue.put((self._short(batch.topic), batch, event.ack))
+        task, running = held
+        putting = asyncio.ensure_future(task.queue.put((self._short(batch.topic), batch, event.ack)))
+        await asyncio.wait((putting, running), return_when=asyncio.FIRST_COMPLETED)
+        putting.cancel()
 
     async def close(self) -> None:
         """Give up everything."""

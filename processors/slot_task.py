@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from events.errors import LogUnavailableError
 from processors import metrics
 from processors.batching import RecordBatch
 from processors.fold import NotYetError
@@ -79,6 +80,9 @@ class SlotTask:
                 _log.warning("another worker took the slot", why=str(error))
                 await asyncio.sleep(FENCED_WAIT_S)
                 return "fenced"
+            except LogUnavailableError as error:
+                _log.warning("a batch cannot be folded now: trying again", why=str(error))
+                return "log"
             else:
                 acknowledge()
 
