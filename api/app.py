@@ -61,10 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for routes in (events, breakers, providers, budgets, spend, status):
-        app.include_router(routes.router, prefix="/v1")
-    app.include_router(health.router)
-    app.include_router(metrics.router)
+    for routes in (events, breakers, providers, budgets, spend, status, health, metrics):
+        app.include_router(routes.router)
     add_handlers(app)
     openapi.install(app)
     # The last one added is the outermost.
@@ -87,7 +85,7 @@ async def open_ports(settings: Settings, counted: ApiMetrics) -> AsyncIterator[P
         pushed = PushedPositions()
         # The cache is told first: then no cached state is older than the positions that were heard.
         await resources.enter_async_context(Changes(store, [cache, pushed, waits]))
-        reads = LiveReads(store, cache, waits, pushed, log.partitions)
+        reads = LiveReads(store, cache, waits, pushed, partitions=log.partitions, lookups=counted.lookups)
         warming = asyncio.create_task(asyncio.to_thread(_load_prices))
         resources.callback(warming.cancel)
         yield Ports(settings, log_port, store, cache, reads, Kinds.of(live.cache_ttls), counted)

@@ -25,7 +25,7 @@ class Asked:
 EVENTUALLY = Asked(Consistency.EVENTUAL, {})
 
 
-def asked(
+async def asked(
     consistency: Annotated[
         Consistency | None,
         Query(

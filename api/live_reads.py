@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from prometheus_client import Counter
+
 from api.asked import Asked
 from events.positions import Partition, format_vector
 from projections.live.cache import LiveCache
 from projections.live.change import Change
 from projections.live.consistency import Consistency, Waits
+from projections.live.entries import MISSING
 from projections.live.kind import Kind
 from projections.live.slots import Slot, slot_of, slots_of_kind
 from projections.live.store import LiveStore
@@ -61,13 +64,22 @@ class LiveReads:
     """Answers from the cache when that is fresh enough, else from the store after a bounded wait."""
 
     def __init__(
-        self, store: LiveStore, cache: LiveCache, waits: Waits, pushed: PushedPositions, partitions: int
+        self,
+        store: LiveStore,
+        cache: LiveCache,
+        waits: Waits,
+        pushed: PushedPositions,
+        *,
+        partitions: int,
+        lookups: Counter,
     ) -> None:
+        """`lookups` counts what the cache had, by kind and outcome."""
         self._store = store
         self._cache = cache
         self._waits = waits
         self._pushed = pushed
         self._partitions = partitions
+        self._lookups = lookups
 
     def slot(self, kind: Kind[T], state_id: str) -> Slot:
         """Where a state lives."""
@@ -90,10 +102,16 @@ class LiveReads:
     async def also(self, asked: Asked, kind: Kind[T], state_ids: Collection[str]) -> dict[str, T]:
         """More states for an answer whose wait is over: at least as fresh as what it has."""
         if asked.consistency is Consistency.EVENTUAL:
-            found = await self._cache.fetch_many(kind, state_ids)
+            found = await self._cached(kind, state_ids)
         else:
             found = await self._cache.fetch_newest(kind, state_ids)
         return {state_id: state for state_id, state in found.items() if state is not None}
+
+    async def _cached(self, kind: Kind[T], state_ids: Collection[str]) -> dict[str, T | None]:
+        misses = sum(self._cache.get(kind, state_id) is MISSING for state_id in state_ids)
+        self._lookups.labels(kind.name, "miss").inc(misses)
+        self._lookups.labels(kind.name, "hit").inc(len(state_ids) - misses)
+        return await self._cache.fetch_many(kind, state_ids)
 
     async def deployments(self, provider: str) -> list[str]:
         """Names of the deployments of a provider that calls, checks or overrides have made known."""
@@ -119,7 +137,7 @@ class LiveReads:
         # What is folded is looked up before the states: these may be newer than it says, never older.
         if asked.consistency is Consistency.EVENTUAL and all(self._pushed.slots.get(slot) for slot in slots):
             folded = _vector((slot, dict(self._pushed.slots[slot])) for slot in slots)
-            found = await self._cache.fetch_many(kind, state_ids)
+            found = await self._cached(kind, state_ids)
         else:
             checkpoints = await self._store.checkpoints(slots)
             folded = _vector((slot, checkpoint.next_offsets) for slot, checkpoint in checkpoints.items())

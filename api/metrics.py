@@ -55,10 +55,10 @@ class ApiMetrics:
             ["topic", "partition"],
             registry=self.registry,
         )
-        self.cache = Gauge(
-            "interlock_api_cache",
-            "The cache of live states in this process: hits, misses, invalidations, entries, bytes",
-            ["what"],
+        self.lookups = Counter(
+            "interlock_api_cache_lookups_total",
+            "States that eventual reads looked for in the cache of this process: hit or miss",
+            ["kind", "outcome"],
             registry=self.registry,
         )
 

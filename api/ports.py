@@ -29,7 +29,7 @@ class Ports:
     metrics: ApiMetrics
 
 
-def ports_of(request: Request) -> Ports:
+async def ports_of(request: Request) -> Ports:
     """The ports of the application that the request came to."""
     ports: Ports = request.app.state.ports
     return ports

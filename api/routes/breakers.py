@@ -20,7 +20,7 @@ from events.breaker_transitioned import BreakerState
 from events.envelope import Name
 from projections.live.provider import PolicyInForce
 
-router = APIRouter(tags=["breakers"])
+router = APIRouter(prefix="/v1", tags=["breakers"])
 
 Deployment = Annotated[
     str, Path(description="provider/model[@region]", min_length=1, max_length=800, examples=["openai/gpt-4o"])

@@ -22,7 +22,7 @@ from projections.live.budget import Budget, Budgets, days_needed, status
 from projections.live.period import period_of
 from projections.live.spend import SpendDay, spend_id
 
-router = APIRouter(tags=["budgets"])
+router = APIRouter(prefix="/v1", tags=["budgets"])
 
 Tenant = Annotated[Name, Path(description="Tenant that the budget is under.", examples=["acme"])]
 BudgetId = Annotated[Name, Path(description="Name of the budget within the tenant.", examples=["monthly"])]

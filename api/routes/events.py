@@ -17,7 +17,7 @@ from api.problems import Problem, ProblemError
 from api.resources.values import View
 from events.positions import format_vector, vector_of
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"])
 
 MEDIA_TYPES = ("application/cloudevents+json", "application/cloudevents-batch+json", "application/json")
 

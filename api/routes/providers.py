@@ -22,7 +22,7 @@ from projections.live.health_view import deployment_view
 from projections.live.health_view import provider_view as rolled_up
 from projections.live.provider import initial
 
-router = APIRouter(tags=["providers"])
+router = APIRouter(prefix="/v1", tags=["providers"])
 
 Provider = Annotated[Name, Path(description="Provider, for example openai.", examples=["openai"])]
 IfMatch = Annotated[

@@ -20,7 +20,7 @@ from projections.live.node import Node
 from projections.live.period import QUARTER_US
 from projections.live.spend import NOTHING, QUARTERS_PER_DAY, days_of, spend_id
 
-router = APIRouter(tags=["spend"])
+router = APIRouter(prefix="/v1", tags=["spend"])
 
 MAX_DAYS = 400
 _DAY_US = QUARTER_US * QUARTERS_PER_DAY

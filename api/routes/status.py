@@ -14,7 +14,7 @@ from events.positions import Partition
 from projections.errors import LiveUnavailableError
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 
-router = APIRouter(tags=["status"])
+router = APIRouter(prefix="/v1", tags=["status"])
 
 
 @router.get("/status", summary="Positions, lags, owners")

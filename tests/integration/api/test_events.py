@@ -9,10 +9,10 @@ import httpx
 import orjson
 import pytest
 
+from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
 from events.positions import parse_vector
-from events.catalogue import TOPICS
 from events.reader import LogReader, LogRecord, Range
 from events.registry import FolderRegistry
 from tests.cloud_events import health_check, routing, usage

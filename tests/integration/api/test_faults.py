@@ -1,0 +1,175 @@
+"""The log or the live store goes away while the API runs: bounded waits, clear answers, and back without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from embedded.broker import BrokerServer
+from embedded.kafka import KafkaServer
+from events.broker import create_topics
+from events.errors import EventsError
+from tests.cloud_events import usage
+from tests.integration.api.world import World, api_alone, new_name, settings_of, worker
+from tests.integration.conftest import log_server
+from tests.integration.live_server import LiveServer, eventually
+
+BOUND_S = 8.0
+"""More than any of the settings' bounds, less than a client would call hanging."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Servers of a test's own, to be killed."""
+
+    log: BrokerServer | KafkaServer
+    live: LiveServer
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """Both servers, started; killed at the end."""
+    log, live = log_server(tmp_path / "log"), LiveServer(tmp_path / "live")
+    await log.start()
+    await live.start()
+    yield Place(log, live)
+    await live.kill()
+    await log.kill()
+
+
+async def bounded(asking: Awaitable[httpx.Response]) -> httpx.Response:
+    """The answer, which has to come within the bound."""
+    started = time.monotonic()
+    response = await asking
+    assert time.monotonic() - started < BOUND_S
+    return response
+
+
+def answers(asking: Callable[[], Awaitable[httpx.Response]], status: int) -> Callable[[], Awaitable[bool]]:
+    """Whether that is the answer by now."""
+
+    async def holds() -> bool:
+        return (await asking()).status_code == status
+
+    return holds
+
+
+async def created(world: World) -> None:
+    """Topics, as soon as the broker takes them."""
+
+    async def done() -> bool:
+        try:
+            await create_topics(world.settings.log)
+        except EventsError:
+            return False
+        return True
+
+    await eventually(done, 30)
+
+
+async def test_a_killed_broker_is_503_and_its_return_202(place: Place) -> None:
+    """Appends say so within a bound and succeed again on the same port; reads go on meanwhile."""
+    settings = settings_of(place.log.address, place.live)
+    await create_topics(settings.log)
+    async with api_alone(settings) as world:
+        await world.sent(usage())
+        await place.log.kill()
+        refused = await bounded(world.send(usage()))
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:interlock:problem:log-unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert (await bounded(world.http.get("/v1/breakers"))).status_code == 200
+        strong = await bounded(world.http.get("/v1/breakers", params={"consistency": "strong"}))
+        assert strong.status_code in {503, 504}
+        status = (await bounded(world.http.get("/v1/status"))).json()
+        assert (status["log_ends"], len(status["problems"])) == (None, 1)
+        unready = await bounded(world.http.get("/health/readiness"))
+        assert unready.status_code == 503
+        assert {check["name"]: check["ok"] for check in unready.json()["checks"]} == {
+            "log": False,
+            "live": True,
+        }
+        assert (await world.http.get("/health/liveness")).status_code == 200
+        await place.log.start()
+        await created(world)
+        await eventually(answers(lambda: world.send(usage()), 202), 30)
+        await eventually(answers(lambda: world.http.get("/health/readiness"), 200), 30)
+
+
+async def test_a_killed_live_store_is_503_and_comes_back_with_its_state(place: Place, tmp_path: Path) -> None:
+    """Reads say so within a bound; the worker folds the log again into the empty store, and appends go on meanwhile."""
+    settings = settings_of(place.log.address, place.live)
+    await create_topics(settings.log)
+    tenant = new_name("tenant")
+    async with worker(settings, tmp_path), api_alone(settings) as world:
+        await world.until_owned()
+        token = await world.sent(usage(tenant, cost_usd="1"))
+        assert (await world.read(f"/v1/spend/{tenant}", token))["total"]["calls"] == 1
+        await place.live.kill()
+        refused = await bounded(world.http.get(f"/v1/spend/{tenant}"))
+        assert (refused.status_code, refused.json()["type"]) == (
+            503,
+            "urn:interlock:problem:live-unavailable",
+        )
+        assert int(refused.headers["retry-after"]) >= 1
+        waiting = await bounded(world.http.get(f"/v1/spend/{tenant}", params={"at_least": token}))
+        assert waiting.status_code == 503
+        assert (await bounded(world.http.put("/v1/budgets/a/b", json={"limit_usd": "1"}))).status_code == 503
+        more = await world.sent(usage(tenant, cost_usd="1"))
+        unready = await bounded(world.http.get("/health/readiness"))
+        assert {check["name"]: check["ok"] for check in unready.json()["checks"]} == {
+            "log": True,
+            "live": False,
+        }
+        await place.live.start()
+
+        async def whole_again() -> bool:
+            response = await world.http.get(f"/v1/spend/{tenant}", params={"at_least": more})
+            return response.is_success and response.json()["total"]["calls"] == 2
+
+        await eventually(whole_again, 30)
+
+
+async def test_the_api_starts_before_its_servers(place: Place) -> None:
+    """503 until they are there, then all works; nothing has to be started again."""
+    await place.log.kill()
+    await place.live.kill()
+    settings = settings_of(place.log.address, place.live)
+    async with api_alone(settings) as world:
+        assert (await world.http.get("/health/liveness")).status_code == 200
+        assert (await bounded(world.send(usage()))).status_code == 503
+        assert (await bounded(world.http.get("/v1/breakers"))).status_code == 503
+        status = (await bounded(world.http.get("/v1/status"))).json()
+        assert (status["slots"], len(status["problems"])) == ([], 2)
+        await place.live.start()
+        await place.log.start()
+        await created(world)
+        await eventually(answers(lambda: world.send(usage()), 202), 30)
+        await eventually(answers(lambda: world.http.get("/v1/breakers"), 200), 30)
+        await eventually(answers(lambda: world.http.get("/health/readiness"), 200), 30)
+
+
+async def test_a_full_buffer_is_429_with_a_time_to_come_back(place: Place) -> None:
+    """What waits for a log that hangs is bounded: more is told to come back, and what was taken is appended."""
+    settings = settings_of(place.log.address, place.live)
+    await create_topics(settings.log)
+    log = settings.log.model_copy(update={"max_in_flight_events": 1, "request_timeout_s": 10.0})
+    async with api_alone(settings.model_copy(update={"log": log})) as world:
+        await world.sent(usage())
+        place.log.child.send(signal.SIGSTOP)
+        try:
+            both = {asyncio.create_task(world.send(usage())) for _ in range(2)}
+            done, taken = await asyncio.wait(both, timeout=BOUND_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            place.log.child.send(signal.SIGCONT)
+        [refused] = [task.result() for task in done]
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:interlock:problem:backpressure")
+        assert int(refused.headers["retry-after"]) >= 1
+        [appended] = [await task for task in taken]
+        assert appended.status_code == 202
