@@ -21,7 +21,7 @@ from processors.poison import PoisonGuard
 from processors.retry import until_done
 from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
-from projections.live.slots import Slot
+from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 
 _log = structlog.get_logger(__name__)
@@ -71,17 +71,17 @@ class SlotRunner:
 
         Derived events that the last owner committed but did not see acknowledged are published first.
         """
-        self._fold = self.new_fold(self.slot)
         await until_done("log", self._forget_replaced_log)
         lease = self._lease = await until_done(
             "live", lambda: self.ports.store.acquire(self.slot, self.ports.owner)
         )
-        self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._fold.topics}
+        topics = TOPICS_OF_LEAD[self.slot.lead]
+        self._next = {topic: lease.next_offsets.get(topic, 0) for topic in topics}
         self._outbox_seq = lease.outbox_seq
         self._clock_us = lease.clock_us
         await self._publish(lease.outbox)
         self._decided_to = await until_done("log", self._committed)
-        await until_done("log", lambda: self._fold.open(Opening(lease, self._next, self._decided_to)))
+        self._fold = await until_done("log", self._opened_fold)
         _log.info("slot opened", slot=str(self.slot), epoch=lease.epoch, next=self._next)
         self.is_open = True
         return dict(self._next)
@@ -91,21 +91,33 @@ class SlotRunner:
         """The next offset to read of each topic."""
         return self._next
 
+    async def _opened_fold(self) -> Fold:
+        fold = self.new_fold(self.slot)
+        await fold.open(Opening(self._lease, self._next, self._decided_to))
+        return fold
+
     async def _committed(self) -> dict[str, int]:
         """Below the group's committed offsets all was decided and published: they are acknowledged after that."""
-        return {topic: await self.ports.committed(topic, self.slot.partition) for topic in self._fold.topics}
+        committed = {}
+        for topic, start in self._next.items():
+            offset = await self.ports.committed(topic, self.slot.partition)
+            of_other_log = offset > start and offset > await self._end(topic)
+            committed[topic] = 0 if of_other_log else offset
+        return committed
 
     async def _forget_replaced_log(self) -> None:
         """A checkpoint beyond the log's end speaks of another log: what it stands for is gone, so begin anew."""
         held = (await self.ports.store.checkpoints([self.slot]))[self.slot]
         for topic, offset in held.next_offsets.items():
-            ends = await self.ports.reader.ends(topic)
-            if offset > ends.get(self.slot.partition, 0):
+            if offset > await self._end(topic):
                 _log.warning(
                     "the log was replaced: slot begins anew", slot=str(self.slot), topic=topic, at=offset
                 )
                 await self.ports.store.wipe(self.slot)
                 return
+
+    async def _end(self, topic: str) -> int:
+        return (await self.ports.reader.ends(topic)).get(self.slot.partition, 0)
 
     async def apply(self, topic: str, batch: RecordBatch) -> None:
         """Fold one batch and make it durable. What was folded before is passed over.
@@ -133,8 +145,7 @@ class SlotRunner:
 
     async def check(self) -> None:
         """Ask whether the slot is still as this worker left it; raises as `apply` does when it is not."""
-        unchanged = Commit({}, {}, (), self._clock_us)
-        await until_done("live", lambda: self.ports.store.commit(self._lease, unchanged))
+        await until_done("live", lambda: self.ports.store.check(self._lease))
 
     async def _fill(self, topic: str, start: int, found: int) -> None:
         """The first time, ask for another fetch; when that begins at the same offset, read what lies between.
