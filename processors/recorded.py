@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
-from events.alert_raised import AlertRaised
+from events.alert_raised import AlertKind, AlertRaised
 from events.breaker_transitioned import BreakerTransitioned
 from events.catalogue import TOPICS
 from events.codec import Codec
@@ -16,7 +16,8 @@ from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.bounds import Bounds
 from processors.dedupe import Horizon, Seen
-from processors.usage.tally import USAGE, Deployment, check
+from processors.usage.soundness import USAGE, check
+from processors.usage.tally import Deployment
 
 Hints = Mapping[str, int]
 """By `topic.partition`, where to begin to look for derived events that are on the log already."""
@@ -60,11 +61,12 @@ class Past:
         return list(found.values())
 
     async def alerts(self, hints: Hints) -> list[AlertRaised]:
-        """Alerts after the hint."""
+        """Budget alerts after the hint; those about providers lie between them, and are another slot's."""
         found = []
         async for event in self._derived("alerts", hints, [self.partition]):
             assert isinstance(event, AlertRaised)
-            found.append(event)
+            if event.kind is AlertKind.BUDGET_THRESHOLD:
+                found.append(event)
         return found
 
     async def seen(self, topic_name: str, horizon: Horizon, end: int) -> Seen:
@@ -86,7 +88,7 @@ class Past:
         try:
             if topic_name == USAGE.name:
                 usage = self.codec.decode_record(USAGE, record.value)
-                check(usage, record, bounds, known_payer=False)
+                check(usage, record, bounds)
                 return str(usage["event_id"])
             return checked_event(topic_name, record, self.codec, bounds).event_id
         except InvalidEventError:

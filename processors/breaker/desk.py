@@ -145,8 +145,9 @@ class BreakerDesk:
         else:
             deployments = self._deployments.get(event.provider, set())
         await self.load(event.provider, *deployments)
-        standing = override_model.evolve(self._standing(event.provider), event)
-        self.states.put(f"override:{event.provider}", standing)
+        if event.model is None:
+            standing = override_model.evolve(self._standing(event.provider), event)
+            self.states.put(f"override:{event.provider}", standing)
         if offset < self.decided_to.get("overrides", 0) or event.event_id in self._decided_causes:
             return ()
         settings = self._settings_of(event.provider)

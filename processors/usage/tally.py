@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from events.catalogue import TOPICS
-from events.codec import Codec, from_record
+from events.codec import Codec
 from events.dead_letters import Refused
 from events.envelope import MAX_LONG, OutcomeKind
 from events.errors import InvalidEventError
@@ -15,15 +13,12 @@ from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, latency_bucket
 from events.reader import LogRecord
 from processors.bounds import Bounds
 from processors.dedupe import SLICE_MS, Seen
+from processors.usage.soundness import USAGE, Usage, check
 
-USAGE = TOPICS["usage"]
 QUARTER_HOUR_US = 900_000_000
 
 Payer = tuple[str, str | None, str | None, str | None, str | None, str, str, int]
 """tenant, org, team, user, api_key, provider, model, and the quarter-hour since the epoch of occurred_at."""
-
-Usage = dict[str, Any]
-"""A UsageRecorded as plain values: see its schema."""
 
 Deployment = tuple[str, str, str | None]
 """provider, model, region."""
@@ -96,9 +91,7 @@ def tally(
                 slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
         try:
             usage = decode(USAGE, record.value)
-            payer = payer_of(usage)
-            held = sums.get(payer)
-            check(usage, record, bounds, known_payer=held is not None or payer[:7] in bounds.known)
+            check(usage, record, bounds)
         except InvalidEventError as error:
             result.refused.append(Refused(record, error))
             continue
@@ -108,6 +101,8 @@ def tally(
             result.duplicates += 1
             continue
         seen.current.add(event_id)
+        payer = payer_of(usage)
+        held = sums.get(payer)
         if held is None:
             held = sums[payer] = [0, 0, 0, 0, 0]
         cost = usage["cost_nano_usd"]
@@ -139,25 +134,6 @@ def payer_of(usage: Usage) -> Payer:
     )
 
 
-def check(usage: Usage, record: LogRecord, bounds: Bounds, *, known_payer: bool) -> None:
-    """Refuse what the schema allows and the product does not. Names are validated once for each payer, not each call."""
-    bounds.check_size(record.value)
-    if (
-        not known_payer
-        or len(usage["event_id"]) != UUID_LENGTH
-        or usage["input_tokens"] < 0
-        or usage["output_tokens"] < 0
-        or usage["cached_input_tokens"] < 0
-        or not 0 <= usage["latency_ms"] <= MAX_LATENCY_MS
-    ):
-        from_record(USAGE, usage)
-        if usage["latency_ms"] > MAX_LATENCY_MS:
-            raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")
-        bounds.know(payer_of(usage)[:7])
-    bounds.check_key(record.key, usage["tenant"], "tenant")
-    bounds.check_time(usage["occurred_at"], record.timestamp)
-
-
 def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Usage) -> None:
     kind, epoch = usage["outcome"], usage["breaker_epoch"]
     second = usage["occurred_at"] // 1_000_000
@@ -179,7 +155,3 @@ def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, u
         if kind == "RATE_LIMITED" and usage["retry_after_ms"] is not None:
             until = min(usage["occurred_at"] + usage["retry_after_ms"] * 1000, MAX_LONG)
             run.gate_until = until if run.gate_until is None else max(run.gate_until, until)
-
-
-MAX_LATENCY_MS = 7 * 86_400_000
-UUID_LENGTH = 36
