@@ -149,10 +149,6 @@ class LiveStore:
         replies = await self.connection.batch([("HGETALL", self.keyspace.meta(slot)) for slot in asked])
         return {slot: Checkpoint.from_hash(reply) for slot, reply in zip(asked, replies, strict=True)}
 
-    async def checkpoint(self, slot: Slot) -> dict[str, int]:
-        """The next offset of each topic that the slot has folded."""
-        return (await self.checkpoints((slot,)))[slot].next_offsets
-
     async def wipe(self, slot: Slot) -> None:
         """Delete all of the slot at once, so that its next owner starts anew; a present owner finds itself stale.
 

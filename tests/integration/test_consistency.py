@@ -57,7 +57,8 @@ class World:
         """The slot's owner folds the topic up to `end`, and leaves so many derived events in the outbox."""
         if slot not in self.leases:
             self.leases[slot] = await self.store.acquire(slot, "worker")
-        start = (await self.store.checkpoint(slot)).get(topic, 0)
+        checkpoint = (await self.store.checkpoints((slot,)))[slot]
+        start = checkpoint.next_offsets.get(topic, 0)
         seq = self.seqs.get(slot, 0)
         outbox = [OutboxEntry(seq + number, "outcomes", b"k", b"v", 1) for number in range(1, derives + 1)]
         await self.store.commit(self.leases[slot], Commit({topic: (start, end)}, {}, outbox, clock_us=1))
