@@ -8,11 +8,14 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import fold
+from bench import append, breaker_check, fold, open_seen
 from bench.lab import Lab, open_lab
 
 MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "fold": fold.run,
+    "append": append.run,
+    "open_seen": open_seen.run,
+    "breaker_check": breaker_check.run,
 }
 HEADLINES = ("fold_vs_decode", "fold_vs_stock_faust", "append_vs_produce", "open_seen_p99_ms", "breaker_check_us")
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
-from bench.lab import Lab, Usage
+from bench.lab import POLL_S, Lab, Used
 from bench.report import Row, show
 from bench.usage_records import PER_SECOND, append_all, monthly_budgets, usage_records
 from events.codec import Codec
@@ -27,7 +27,6 @@ from projections.settings import LiveSettings
 EVENTS = 300_000
 FAUST_EVENTS = 12_000
 ROUNDS = 2
-POLL_S = 0.02
 WITHIN_S = 120.0
 
 
@@ -95,16 +94,16 @@ async def fold(lab: Lab, log: LogSettings, live: LiveSettings) -> dict[str, floa
     ends = await LogReader(log).ends("usage")
     async with (
         LiveStore(live) as store,
-        lab.program("worker", log.model_dump_json(), live.model_dump_json()) as worker,
+        lab.interlock(log, live, "work") as worker,
     ):
         deadline = time.monotonic() + WITHIN_S
-        first: tuple[int, Usage] | None = None
+        first: tuple[int, Used] | None = None
         while (done := await _folded(store, "usage", "usage", log.partitions)) < sum(ends.values()):
             worker.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{done} of {sum(ends.values())} events were folded in {WITHIN_S:g} s")
             if done and first is None:
-                first = done, worker.usage()
+                first = done, worker.used
             await asyncio.sleep(POLL_S)
         outcomes = sum((await LogReader(log).ends("outcomes")).values())
         while await _folded(store, "health", "outcomes", log.partitions) < outcomes:
@@ -112,7 +111,7 @@ async def fold(lab: Lab, log: LogSettings, live: LiveSettings) -> dict[str, floa
             await asyncio.sleep(POLL_S)
         if first is None:
             raise RuntimeError("all was folded between two looks: give it more events")
-        used = worker.usage().since(first[1])
+        used = worker.used.since(first[1])
         return {"events": done - first[0], "cpu_s": used.cpu_s, "wall_s": used.wall_s}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,49 +24,59 @@ from projections.settings import LiveSettings
 
 ROOT = Path(__file__).parent.parent
 ENDS_WITHIN_S = 120.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What a process has used of the machine at an instant."""
+class Used:
+    """What a process has used of the machine until an instant of the clock, or between two."""
 
     cpu_s: float
     wall_s: float
 
-    def since(self, before: Usage) -> Usage:
+    def since(self, before: Used) -> Used:
         """The difference."""
-        return Usage(self.cpu_s - before.cpu_s, self.wall_s - before.wall_s)
+        return Used(self.cpu_s - before.cpu_s, self.wall_s - before.wall_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A running program of `bench.programs`, in a process of its own."""
+    """A program that runs in a process of its own. Its output is read from the file that it goes to."""
 
     child: Child
 
-    def usage(self) -> Usage:
-        """CPU seconds of all its threads, and the clock."""
+    @property
+    def used(self) -> Used:
+        """CPU seconds of all its threads so far, and the clock."""
         times = psutil.Process(self.child.pid).cpu_times()
-        return Usage(times.user + times.system, time.monotonic())
+        return Used(times.user + times.system, time.monotonic())
 
+    @property
     def rss_bytes(self) -> int:
-        """Memory that it holds."""
+        """Memory that it holds now."""
         return int(psutil.Process(self.child.pid).memory_info().rss)
+
+    @property
+    def lines(self) -> list[str]:
+        """What it has printed."""
+        return self.child.log_path.read_text().splitlines()
 
     def check(self) -> None:
         """Raises when it has ended."""
         if self.child.exit_code is not None:
             raise self.child.failure(f"exited with {self.child.exit_code}")
 
-    def said(self, word: str) -> bool:
-        """Whether a line of its output begins so."""
-        self.check()
-        return any(line.startswith(word) for line in self.child.log_path.read_text().splitlines())
+    async def says(self, line: str, within_s: float = 30.0) -> None:
+        """Returns once it has printed that line."""
+        async with asyncio.timeout(within_s):
+            while line not in self.lines:
+                self.check()
+                await asyncio.sleep(POLL_S)
 
     async def result(self) -> Any:
-        """What it printed last, as JSON, once it has ended by itself."""
+        """Its last line as JSON, once it has ended by itself."""
         await self.child.finish(ENDS_WITHIN_S)
-        return json.loads(self.child.log_path.read_text().splitlines()[-1])
+        return json.loads(self.lines[-1])
 
 
 class Lab:
@@ -89,15 +100,29 @@ class Lab:
     @asynccontextmanager
     async def program(self, name: str, *arguments: str) -> AsyncIterator[Program]:
         """Run `bench.programs.<name>`; it is ended at the latest when the block is left."""
+        async with self._running(name, [f"bench.programs.{name}", *arguments], {}) as program:
+            yield program
+
+    @asynccontextmanager
+    async def interlock(
+        self, log: LogSettings, live: LiveSettings, *arguments: str
+    ) -> AsyncIterator[Program]:
+        """Run `interlock ...` on the settings, as it is installed; it is ended when the block is left."""
+        environment = _named("LOG", log.model_dump(mode="json", exclude_defaults=True))
+        environment |= _named("LIVE", live.model_dump(mode="json", exclude_defaults=True))
+        async with self._running(arguments[0], ["api.cli", *arguments], environment) as program:
+            yield program
+
+    @asynccontextmanager
+    async def _running(
+        self, name: str, module: Sequence[str], environment: Mapping[str, str]
+    ) -> AsyncIterator[Program]:
         self._programs += 1
-        child = await Child.spawn(
-            name,
-            Launch(
-                [sys.executable, "-m", f"bench.programs.{name}", *arguments],
-                plain_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1"),
-            ),
-            self._stack.data_folder / f"{self._programs:03}-{name}.log",
+        launch = Launch(
+            [sys.executable, "-m", *module],
+            plain_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", **environment),
         )
+        child = await Child.spawn(name, launch, self._stack.data_folder / f"{self._programs:03}-{name}.log")
         try:
             yield Program(child)
         finally:
@@ -111,3 +136,7 @@ async def open_lab() -> AsyncIterator[Lab]:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="interlock-bench-")))
         stack = await resources.enter_async_context(EmbeddedStack(folder, [Part.BROKER, Part.VALKEY]))
         yield Lab(stack)
+
+
+def _named(section: str, values: Mapping[str, Any]) -> dict[str, str]:
+    return {f"INTERLOCK_{section}__{name.upper()}": str(value) for name, value in values.items()}
