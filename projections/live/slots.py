@@ -26,7 +26,6 @@ _LEAD_OF_KIND = {
     "check": PROVIDER_LEAD,
     "provider": PROVIDER_LEAD,
     "override": PROVIDER_LEAD,
-    "override": PROVIDER_LEAD,
     "spend": TENANT_LEAD,
     "budgets": TENANT_LEAD,
     "raised": TENANT_LEAD,
