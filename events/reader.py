@@ -199,7 +199,7 @@ class LogReader:
                 f"the log at {self._settings.bootstrap} cannot be read: {error!r}"
             ) from error
         finally:
-            await consumer.stop()
+            await _stop(consumer)
 
     async def _places(self, consumer: AIOKafkaConsumer, full_name: str) -> list[TopicPartition]:
         """The topic's partitions. A broker may hear of a new topic a moment after its creation was answered."""
@@ -221,3 +221,13 @@ class LogReader:
             raise LogUnavailableError(
                 f"the log did not answer within {self._settings.request_timeout_s} s"
             ) from error
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer for good. A fetch that waits to be tried again is cancelled by aiokafka's stop, which then ends."""
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait([stopping])
+    if stopping.cancelled():
+        await consumer._client.close()  # noqa: SLF001 - stop() would have come to this
+    else:
+        stopping.result()

@@ -22,6 +22,10 @@ LogSettingsFactory = Callable[..., LogSettings]
 _PREFIXES = count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kafka: what only Apache Kafka can do; deselected on the embedded broker")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the broker of this run cannot do, and count it as deselected."""
     left_out = [item for item in items if item.get_closest_marker("kafka") and BROKER != "kafka"]
