@@ -16,9 +16,10 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(READY) ## Real traffic, a killed worker, a flushed Redis, and a proof (TRACE= INCIDENTS= AT= SEED= SPEED=)
+demo: $(READY) ## Real traffic, a killed worker, a flushed Redis, and a proof (TRACE= INCIDENTS= AT= SEED= SPEED= MINUTES=)
 	$(BIN)/interlock demo $(if $(TRACE),--trace "$(TRACE)") $(if $(INCIDENTS),--incidents "$(INCIDENTS)") \
-		$(if $(AT),--at "$(AT)") $(if $(SEED),--seed "$(SEED)") $(if $(SPEED),--speed "$(SPEED)")
+		$(if $(AT),--at "$(AT)") $(if $(SEED),--seed "$(SEED)") $(if $(SPEED),--speed "$(SPEED)") \
+		$(if $(MINUTES),--minutes "$(MINUTES)")
 
 .PHONY: up
 up: $(READY) ## Start the embedded servers, a worker and the API; Ctrl-C stops them all

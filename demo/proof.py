@@ -48,6 +48,8 @@ class Proof:
 
     flows: tuple[Flow, ...]
     checks: tuple[Check, ...]
+    raised: tuple[Alert, ...] = ()
+    """Alerts of budgets as they stand on the log."""
 
     @property
     def inequalities(self) -> list[str]:
@@ -62,6 +64,7 @@ def prove(books: Books, naive: NaiveFold, live: LiveState) -> Proof:
         name: naive.timelines.get(name, []) for name in live.breakers.keys() | naive.timelines.keys()
     }
     live_tenants = _totals(live.spend, 0)
+    raised = _raised(naive)
     checks = [
         _nothing("every event of the ledgers is acknowledged", books.unacknowledged),
         *(_ids(topic, claimed & books.acknowledged, naive.ids[topic]) for topic, claimed in _claims(books)),
@@ -81,7 +84,7 @@ def prove(books: Books, naive: NaiveFold, live: LiveState) -> Proof:
             "breaker timelines have no gap",
             {f"{name}: {flaw}" for name, timeline in timelines.items() for flaw in flaws(timeline)},
         ),
-        compare("alerts that were due = alerts on the log", naive.due_alerts, _raised(naive)),
+        compare("alerts that were due = alerts on the log", naive.due_alerts, raised),
         compare(
             "budgets' spending, log = live",
             {(tenant, held.budget.budget_id): _spent(naive, tenant, held) for tenant, held in live.budgets},
@@ -89,7 +92,7 @@ def prove(books: Books, naive: NaiveFold, live: LiveState) -> Proof:
         ),
         compare("dead letters", {"records": 0}, {"records": naive.records["dead-letters"]}),
     ]
-    return Proof(flows, tuple(checks))
+    return Proof(flows, tuple(checks), tuple(raised.elements()))
 
 
 def compare(name: str, left: Mapping[Any, Any], right: Mapping[Any, Any]) -> Check:

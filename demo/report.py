@@ -96,7 +96,7 @@ def spend_rows(evidence: Evidence) -> list[dict[str, Any]]:
 def budget_rows(evidence: Evidence) -> list[dict[str, Any]]:
     """How each budget stands, and which alerts were raised for it, by percent."""
     raised: dict[tuple[str, str], list[int]] = {}
-    for alert in sorted(evidence.naive.due_alerts, key=_by_percent):
+    for alert in sorted(evidence.proof.raised, key=_by_percent):
         raised.setdefault((alert.tenant, alert.budget_id), []).append(alert.percent)
     return [
         {

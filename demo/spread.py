@@ -25,7 +25,7 @@ CAUSED_BY_A_CALL = frozenset({"FAILURE_RATE", "CONSECUTIVE_FAILURES", "SLOW_RATE
 class Trip:
     """One opening of a breaker. `reached_ms` by gateway, the one that published the tripping call left out.
 
-    `fault` names the injected fault in whose time the call was published. `call_id` is empty when no call tripped it
+    `fault` names an injected fault that was felt between the call and the last sight. `call_id` is empty when no call tripped it
     (a half-open breaker that waited too long): then there is nothing to measure from.
     """
 
@@ -106,7 +106,8 @@ def _trip(
         for gateway, seen in sorted(sights.items())
         if call and gateway != call.value["source"] and (deployment, version) in seen
     }
-    fault = next((f.name for f in faults if f.start_us <= published_us <= f.end_us), "")
+    last_us = published_us + int(max(reached.values(), default=0.0) * 1000)
+    fault = next((f.name for f in faults if f.start_us <= last_us and published_us <= f.end_us), "")
     return Trip(
         deployment,
         version,

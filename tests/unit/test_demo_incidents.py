@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,10 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_text("TIMESTAMP,ContextTokens\n")
     with pytest.raises(BadInputError, match="lacks the columns"):
         read_incidents(path)
+
+
+def test_the_document_states_the_shares_that_are_played() -> None:
+    """docs/demo.md is what a reader of the table believes."""
+    text = (Path(__file__).parents[2] / "docs" / "demo.md").read_text()
+    for impact, share in FAILURE_SHARES.items():
+        assert re.search(rf"^\| {impact} \| \w+ \| {share * 100:.0f} % \|$", text, re.MULTILINE)
