@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Self, cast
@@ -36,10 +36,11 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.log import MemoryLog
 from tests.simulation.properties import PROPERTIES, Evidence
 
-_RIGS = count(1)
+SHARED_OUT_WITHIN_S = 30.0
 FOLDED_WITHIN_S = 30.0
 ASK_EVERY_S = 0.02
 STOPPED_WITHIN_S = 5.0
+_RIGS, _WORKERS = count(1), count(1)
 NOT_STATES = ("meta", "outbox", "index", "permits")
 
 
@@ -232,37 +233,63 @@ class Rig:
             await asyncio.wait([working], timeout=STOPPED_WITHIN_S)
             assert working.done(), "the worker does not stop"
 
-    async def worker_process(self, name: str, folder: Path) -> Child:
-        """A worker as a child process; the caller ends it."""
+
+@dataclass(slots=True)
+class Crew:
+    """Workers as processes of their own."""
+
+    rig: Rig
+    folder: Path
+    members: list[Child] = field(default_factory=list)
+
+    async def of(self, size: int) -> list[Child]:
+        """So many workers that are alive and have shared the partitions out among them; those that are too many end."""
+        self.members = [member for member in self.members if member.exit_code is None]
+        while len(self.members) > size:
+            await self.members.pop().stop()
+        while len(self.members) < size:
+            await self.join()
+        await self.shared_out()
+        return list(self.members)
+
+    async def join(self) -> Child:
+        """One more worker, which has not joined the group yet."""
+        name = f"worker-{next(_WORKERS)}"
         argv = [sys.executable, "-m", "tests.integration.worker_process"]
-        argv += [self.log.model_dump_json(), self.live.model_dump_json()]
-        return await Child.spawn(name, Launch(argv), folder / f"{name}.log")
+        argv += [self.rig.log.model_dump_json(), self.rig.live.model_dump_json()]
+        member = await Child.spawn(name, Launch(argv), self.folder / f"{name}.log")
+        self.members.append(member)
+        return member
+
+    async def shared_out(self, among: Sequence[Child] | None = None) -> None:
+        """Return when each of them owns partitions, the same ones of every topic, and nobody else owns any."""
+        pids = {str(member.pid) for member in among or self.members}
+
+        async def is_so() -> bool:
+            by_number: dict[str, set[str]] = {}
+            for slot, owner in (await self.rig.owners()).items():
+                by_number.setdefault(slot.partition(".")[2], set()).add(owner.rpartition(":")[2])
+            whole = all(len(owners) == 1 for owners in by_number.values())
+            return whole and set().union(*by_number.values()) == pids
+
+        try:
+            await eventually(is_so, SHARED_OUT_WITHIN_S)
+        except AssertionError:
+            logs = "\n".join(f"{member.name}: {member.log_tail()}" for member in self.members)
+            raise AssertionError(f"{await self.rig.owners()} is not shared among {pids}\n{logs}") from None
+
+    async def dismiss(self) -> None:
+        """End them all."""
+        for member in self.members:
+            await member.kill()
+        self.members.clear()
 
 
 @asynccontextmanager
-async def worker_processes(rig: Rig, folder: Path, names: Iterable[str]) -> AsyncIterator[dict[str, Child]]:
-    """Workers by name; a test may add others to them. All are ended."""
-    workers: dict[str, Child] = {}
+async def crew(rig: Rig, folder: Path) -> AsyncIterator[Crew]:
+    """A crew without members yet; all are ended."""
+    hired = Crew(rig, folder)
     try:
-        for name in names:
-            workers[name] = await rig.worker_process(name, folder)
-        yield workers
+        yield hired
     finally:
-        for worker in workers.values():
-            with suppress(ProcessLookupError):
-                await worker.kill()
-
-
-async def shared_out(rig: Rig, workers: Iterable[Child]) -> None:
-    """Return when each of these workers owns slots, the same partitions of every topic, and nobody else owns any."""
-    pids = {str(worker.pid) for worker in workers}
-
-    async def is_so() -> bool:
-        owners = await rig.owners()
-        by_number: dict[str, set[str]] = {}
-        for slot, owner in owners.items():
-            by_number.setdefault(slot.partition(".")[2], set()).add(owner.rpartition(":")[2])
-        flat = set().union(*by_number.values())
-        return all(len(found) == 1 for found in by_number.values()) and flat == pids
-
-    await eventually(is_so, 30.0)
+        await hired.dismiss()

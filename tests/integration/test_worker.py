@@ -237,18 +237,6 @@ async def test_routing_decisions_are_counted(rig: Rig) -> None:
     assert await rig.violations() == []
 
 
-async def test_long_errors_of_a_busy_deployment_stay_within_an_event(rig: Rig) -> None:
-    """Thousands of failures with long texts between successes: what is derived of one batch is no larger than allowed."""
-    calls: list[Event] = []
-    for number in range(2_000):
-        calls.append(failed("wordy", "verbose", "m", error=f"{number:04}" * 250))
-        calls.append(usage("wordy", "verbose", "m"))
-    await rig.append(*calls)
-    await rig.folded()
-    assert (await spent_today(rig, "wordy")).total.calls == 4_000
-    assert await rig.violations() == []
-
-
 async def test_the_group_is_told_how_far_each_topic_is_folded(rig: Rig) -> None:
     """So lag tools see it: the committed offsets reach the log's ends."""
     await rig.append(*Traffic(rig).some(50))

@@ -156,8 +156,8 @@ class Traffic:
     async def flow(self) -> None:
         """On and on."""
         while True:
-            await self.append(self.some(20))
-            await asyncio.sleep(0.02)
+            await self.append(self.some(10))
+            await asyncio.sleep(0.03)
 
 
 @asynccontextmanager
