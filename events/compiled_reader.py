@@ -26,11 +26,20 @@ Lines = list[str]
 
 _FLOAT = struct.Struct("<f").unpack_from
 _DOUBLE = struct.Struct("<d").unpack_from
+_SHIFTS = tuple(range(7, 70, 7))
+"""Of the bytes after the first; the longest integer has ten bytes."""
 
 _BYTE = ["n = raw[at]", "at += 1"]
 _INDEX = [*_BYTE, "if n > 127: n, at = wide(raw, at - 1, 32)"]
-_LONG = [*_BYTE, "if n > 127: n, at = wide(raw, at - 1, 64)"]
-_LENGTH = [*_LONG, "if n & 1: refuse('negative length', n)", "end = at + (n >> 1)"]
+_LONG = [
+    *_BYTE,
+    "if n > 127:",
+    "    second = raw[at]",
+    "    if second > 127: n, at = wide(raw, at - 1, 64)",
+    "    else: n, at = n - 128 | second << 7, at + 1",
+]
+"""One and two bytes are read in place: most numbers and lengths have no more."""
+_LENGTH = [*_BYTE, "if n & 129: n, at = length(raw, at - 1)", "end = at + (n >> 1)"]
 
 
 def compile_reader(writer: Any, reader: Any) -> RecordReader:
@@ -41,7 +50,7 @@ def compile_reader(writer: Any, reader: Any) -> RecordReader:
     source = _Source(named_types(writer), named_types(reader))
     body = source.value("record", writer, reader)
     text = "\n".join(["def read(raw, at):", *_indented(body), "    return record, at"])
-    source.constants |= {"wide": wide, "refuse": refuse, "float": _FLOAT, "double": _DOUBLE}
+    source.constants |= {"wide": wide, "length": length, "refuse": refuse, "float": _FLOAT, "double": _DOUBLE}
     exec(text, source.constants)  # noqa: S102 - whatever a schema brings into the text is written as a literal
     compiled: RecordReader = source.constants["read"]
     return compiled
@@ -177,18 +186,29 @@ def _widened(writer: str, reader: str, target: str) -> Lines:
     raise SchemaError(f"{writer} cannot be read as {reader}")
 
 
+def length(raw: bytes, at: int) -> tuple[int, int]:
+    """A length of several bytes, still in zigzag, and the place after it. A negative one is refused, however short."""
+    doubled, at = wide(raw, at, 64) if raw[at] > 0x7F else (raw[at], at + 1)
+    if doubled & 1:
+        refuse("negative length", doubled)
+    return doubled, at
+
+
 def wide(raw: bytes, at: int, bits: int) -> tuple[int, int]:
     """An integer of several bytes, still in zigzag, and the place after it."""
-    number = shift = 0
-    byte = 0x80
-    while byte > 0x7F:
-        byte = raw[at]
+    number = raw[at] & 0x7F
+    for shift in _SHIFTS:
         at += 1
+        byte = raw[at]
+        if byte < 0x80:
+            number |= byte << shift
+            break
         number |= (byte & 0x7F) << shift
-        shift += 7
-        if number >> bits or shift > 70:
-            refuse(f"integer of more than {bits} bits", number)
-    return number, at
+    else:
+        refuse("integer without an end", number)
+    if number >> bits:
+        refuse(f"integer of more than {bits} bits", number)
+    return number, at + 1
 
 
 def refuse(what: str, number: int) -> NoReturn:
