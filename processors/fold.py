@@ -30,12 +30,14 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """How a slot begins: the lease, the next offset of each topic, and the offset of each topic below which all that
-    was decided is known to be on the log, so that a replay does not decide there again.
+    was decided is known to be on the log, so that a replay does not decide there again. `ends` is where the log's
+    topics ended then: below it, offsets may have been folded before.
     """
 
     lease: Lease
     next_offsets: Mapping[str, int]
     decided_to: Mapping[str, int]
+    ends: Mapping[str, int]
 
 
 class NotYetError(Exception):

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from events.dead_letters import letters_of
-from events.positions import vector_of
+from events.positions import Position, vector_of
 from events.publisher import Encoded, Publisher
 from events.reader import LogReader, Range
 from events.settings import LogSettings
@@ -63,6 +63,7 @@ class SlotRunner:
     _outbox_seq: int = field(init=False, default=0)
     _clock_us: int = field(init=False, default=0)
     _decided_to: dict[str, int] = field(init=False, default_factory=dict)
+    _ends: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
     is_open: bool = field(init=False, default=False)
 
@@ -71,12 +72,17 @@ class SlotRunner:
 
         Derived events that the last owner committed but did not see acknowledged are published first.
         """
-        await until_done("log", self._forget_replaced_log)
-        lease = self._lease = await until_done(
-            "live", lambda: self.ports.store.acquire(self.slot, self.ports.owner)
-        )
-        topics = TOPICS_OF_LEAD[self.slot.lead]
-        self._next = {topic: lease.next_offsets.get(topic, 0) for topic in topics}
+        lease = await self._acquire()
+        self._ends = await until_done("log", self._log_ends)
+        if any(offset > self._ends.get(topic, 0) for topic, offset in lease.next_offsets.items()):
+            # What the checkpoints stand for is gone with the log that they speak of: begin anew.
+            _log.warning(
+                "the log was replaced: slot begins anew", slot=str(self.slot), held=lease.next_offsets
+            )
+            await until_done("live", lambda: self.ports.store.wipe(self.slot))
+            lease = await self._acquire()
+        self._lease = lease
+        self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._ends}
         self._outbox_seq = lease.outbox_seq
         self._clock_us = lease.clock_us
         await self._publish(lease.outbox)
@@ -91,32 +97,27 @@ class SlotRunner:
         """The next offset to read of each topic."""
         return self._next
 
+    async def _acquire(self) -> Lease:
+        return await until_done("live", lambda: self.ports.store.acquire(self.slot, self.ports.owner))
+
     async def _opened_fold(self) -> Fold:
         fold = self.new_fold(self.slot)
-        await fold.open(Opening(self._lease, self._next, self._decided_to))
+        await fold.open(Opening(self._lease, self._next, self._decided_to, self._ends))
         return fold
 
     async def _committed(self) -> dict[str, int]:
         """Below the group's committed offsets all was decided and published: they are acknowledged after that."""
         committed = {}
-        for topic, start in self._next.items():
+        for topic, end in self._ends.items():
             offset = await self.ports.committed(topic, self.slot.partition)
-            of_other_log = offset > start and offset > await self._end(topic)
+            of_other_log = offset > end and offset > await self._log_end(topic)
             committed[topic] = 0 if of_other_log else offset
         return committed
 
-    async def _forget_replaced_log(self) -> None:
-        """A checkpoint beyond the log's end speaks of another log: what it stands for is gone, so begin anew."""
-        held = (await self.ports.store.checkpoints([self.slot]))[self.slot]
-        for topic, offset in held.next_offsets.items():
-            if offset > await self._end(topic):
-                _log.warning(
-                    "the log was replaced: slot begins anew", slot=str(self.slot), topic=topic, at=offset
-                )
-                await self.ports.store.wipe(self.slot)
-                return
+    async def _log_ends(self) -> dict[str, int]:
+        return {topic: await self._log_end(topic) for topic in TOPICS_OF_LEAD[self.slot.lead]}
 
-    async def _end(self, topic: str) -> int:
+    async def _log_end(self, topic: str) -> int:
         return (await self.ports.reader.ends(topic)).get(self.slot.partition, 0)
 
     async def apply(self, topic: str, batch: RecordBatch) -> None:
@@ -131,8 +132,11 @@ class SlotRunner:
             return
         if batch.start > start:
             await self._fill(topic, start, batch.start)
+        # What is derived of a part has to fit into one event, and it is never larger than the part.
+        most_bytes = self.ports.settings.max_event_bytes * 7 // 8
         for part in batch.cut(self._next[topic], self._decided_to[topic]):
-            await self._fold_part(topic, part)
+            for piece in part.parts(most_bytes):
+                await self._fold_part(topic, piece)
         metrics.BATCH_S.labels(topic).observe(time.monotonic() - started_s)
 
     async def _fold_part(self, topic: str, batch: RecordBatch) -> None:
@@ -197,7 +201,16 @@ class SlotRunner:
             return
         records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
         positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
-        hints = {f"{place.topic}.{place.number}": offset for place, offset in vector_of(positions).items()}
+        hints = self._hints(positions)
         await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
         for entry in outbox:
             metrics.DERIVED.labels(entry.topic).inc()
+
+    def _hints(self, positions: Sequence[Position]) -> dict[str, int]:
+        """Where the next owner begins to look for derived events, or nothing new.
+
+        In a replay, events that were derived before may wait for their place still: the next owner has to find them too.
+        """
+        if any(self._next[topic] < end for topic, end in self._ends.items()):
+            return {}
+        return {f"{place.topic}.{place.number}": offset for place, offset in vector_of(positions).items()}

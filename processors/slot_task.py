@@ -47,44 +47,46 @@ class SlotTask:
         pause_s = 0.0
         while True:
             await asyncio.sleep(pause_s)
-            await self.position(self.runner.slot, await self.runner.open())
-            opened_s = time.monotonic()
-            cause = await self._fold_until_out_of_step()
-            steady = time.monotonic() - opened_s > LONGEST_PAUSE_S
+            started_s = time.monotonic()
+            cause = await self._own()
+            steady = time.monotonic() - started_s > LONGEST_PAUSE_S
             pause_s = 0.0 if steady else min(max(FIRST_PAUSE_S, 2 * pause_s), LONGEST_PAUSE_S)
             metrics.REOPENED.labels(cause).inc()
             self.runner.is_open = False
             self.hold(self.runner.slot)
             self.drain()
 
-    async def _fold_until_out_of_step(self) -> str:
-        while True:
-            try:
-                taken = await asyncio.wait_for(self.queue.get(), IDLE_CHECK_S)
-            except TimeoutError:
-                taken = None
-            try:
-                if taken is None:
-                    await self.runner.check()
-                    continue
-                topic, batch, acknowledge = taken
-                await self.runner.apply(topic, batch)
-            except OutOfStepError as error:
-                await self.position(self.runner.slot, {error.topic: error.offset})
-            except NotYetError as error:
-                await self.position(self.runner.slot, {error.topic: self.runner.next_offsets[error.topic]})
-            except StaleCheckpointError as error:
-                _log.warning("live state changed under this worker: loading it anew", why=str(error))
-                return "stale"
-            except FencedError as error:
-                _log.warning("another worker took the slot", why=str(error))
-                await asyncio.sleep(FENCED_WAIT_S)
-                return "fenced"
-            except LogUnavailableError as error:
-                _log.warning("a batch cannot be folded now: trying again", why=str(error))
-                return "log"
-            else:
-                acknowledge()
+    async def _own(self) -> str:
+        """Open the slot and fold what comes, until it has to be opened anew; why."""
+        try:
+            await self.position(self.runner.slot, await self.runner.open())
+            while True:
+                await self._fold_next()
+        except StaleCheckpointError as error:
+            _log.warning("live state changed under this worker: loading it anew", why=str(error))
+            return "stale"
+        except FencedError as error:
+            _log.warning("another worker took the slot", why=str(error))
+            await asyncio.sleep(FENCED_WAIT_S)
+            return "fenced"
+        except LogUnavailableError as error:
+            _log.warning("a batch cannot be folded now: trying again", why=str(error))
+            return "log"
+
+    async def _fold_next(self) -> None:
+        try:
+            topic, batch, acknowledge = await asyncio.wait_for(self.queue.get(), IDLE_CHECK_S)
+        except TimeoutError:
+            await self.runner.check()
+            return
+        try:
+            await self.runner.apply(topic, batch)
+        except OutOfStepError as error:
+            await self.position(self.runner.slot, {error.topic: error.offset})
+        except NotYetError as error:
+            await self.position(self.runner.slot, {error.topic: self.runner.next_offsets[error.topic]})
+        else:
+            acknowledge()
 
     def drain(self) -> None:
         """Let go of what waits in the queue."""

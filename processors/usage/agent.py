@@ -16,7 +16,7 @@ from processors.batching import RecordBatch
 from processors.bounds import Bounds
 from processors.budget.decide import alerts, days_read
 from processors.dedupe import Horizon, Seen
-from processors.fold import Opening, Step
+from processors.fold import NotYetError, Opening, Step
 from processors.recorded import Past, checked_event
 from processors.states import Decoder, States
 from processors.usage.observe import Source, observed
@@ -51,12 +51,16 @@ class TenantFold:
         self._seen: dict[str, Seen] = {}
         self._observed_below: dict[Deployment, int] = {}
         self._decided_to: Mapping[str, int] = {}
+        self._budgets_end = 0
+        self._budgets_missing = False
         self._clock_us = 0
 
     async def open(self, opening: Opening) -> None:
         """Read back the duplicate horizons and what was derived before."""
         self._clock_us = opening.lease.clock_us
         self._decided_to = opening.decided_to
+        self._budgets_end = opening.ends["budgets"]
+        self._budgets_missing = opening.next_offsets["budgets"] < self._budgets_end
         await self._states.load(f"horizon:{topic}" for topic in self.topics)
         for topic in self.topics:
             horizon = self._states.get(f"horizon:{topic}", Horizon) or Horizon()
@@ -67,11 +71,19 @@ class TenantFold:
         await self._remember_alerts(await self._past.alerts(hints))
 
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
-        """Fold a batch of one topic."""
+        """Fold a batch of one topic.
+
+        Usage that may raise alerts waits for the budgets that were there when the slot was opened: in a replay they are
+        read beside it, and usage that came late would find none.
+        """
         if topic == "usage":
+            if self._budgets_missing and batch.start >= self._decided_to.get(topic, 0):
+                raise NotYetError(topic)
             step = await self._usage(batch)
         else:
             step = await self._single(topic, batch)
+        if topic == "budgets":
+            self._budgets_missing = batch.end < self._budgets_end
         horizon = self._seen[topic].horizon
         self._states.put(f"horizon:{topic}", horizon)
         self._clock_us = max(self._clock_us, horizon.clock_ms * 1000)
