@@ -118,11 +118,13 @@ class LiveConnection:
 
 def _client(settings: LiveSettings) -> Redis | RedisCluster:
     once = Retry(NoBackoff(), 0)
+    # No socket timeout: with one, the client sends through asyncio.wait_for, which on Python 3.11 loses a cancellation
+    # that comes as the send ends, and a bounded wait would go on for ever. `_bounded` bounds every call instead.
     if settings.topology == "cluster":
         return RedisCluster.from_url(
             settings.redis_url,
             socket_connect_timeout=settings.connect_timeout_s,
-            socket_timeout=settings.command_timeout_s,
+            socket_timeout=None,
             max_connections=settings.max_connections + _SUBSCRIPTIONS,
             retry=once,
             protocol=2,
@@ -131,7 +133,7 @@ def _client(settings: LiveSettings) -> Redis | RedisCluster:
         settings.redis_url,
         max_connections=settings.max_connections + _SUBSCRIPTIONS,
         socket_connect_timeout=settings.connect_timeout_s,
-        socket_timeout=settings.command_timeout_s,
+        socket_timeout=None,
         retry=once,
         protocol=2,
     )
