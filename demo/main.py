@@ -55,12 +55,16 @@ async def run(options: DemoOptions, before_proof: BeforeProof = nothing) -> int:
         print_report(console, options, evidence, elapsed_s)
     except BROKEN as error:
         keep = True
-        console.print(f"The run broke, so nothing is proved: {error}", style="red", markup=False)
+        console.print(
+            f"The run broke, so nothing is proved: {error}", style="red", markup=False, soft_wrap=True
+        )
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     if keep:
-        console.print(f"The ledgers and the logs of all processes are in {folder}", markup=False)
+        console.print(
+            f"The ledgers and the logs of all processes are in {folder}", markup=False, soft_wrap=True
+        )
     return 1 if keep else 0
 
 
@@ -71,12 +75,14 @@ def _introduce(console: Console, options: DemoOptions, scenario: Scenario) -> No
         f"Interlock demo: {len(scenario.requests):,} requests from {source}, {span_s / 60:.0f} minutes of history"
         f" from {time_text(options.at_us)} on, played {scenario.speed:.0f} times as fast.",
         markup=False,
+        soft_wrap=True,
     )
     for outage in scenario.outages:
         console.print(
             f"  outage: {outage.provider} {time_text(outage.start_us)} to {time_text(outage.end_us)}, "
             f"{outage.failure_share:.0%} of calls fail (impact {outage.impact}): {outage.title}",
             markup=False,
+            soft_wrap=True,
         )
 
 

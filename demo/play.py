@@ -120,8 +120,9 @@ class Play:
             f"{time_text(done.virtual_us)}  {done.detail}; all folded again after {done.recovery_s:.1f} s",
             style="yellow",
             markup=False,
+            soft_wrap=True,
         )
         return done
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)

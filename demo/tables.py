@@ -26,7 +26,9 @@ def print_report(console: Console, options: DemoOptions, evidence: Evidence, ela
     _budgets(console, evidence)
     _faults(console, evidence)
     _proof(console, evidence)
-    console.print(f"{elapsed_s:.0f} s in all; the same as JSON: {options.report}", markup=False)
+    console.print(
+        f"{elapsed_s:.0f} s in all; the same as JSON: {options.report}", markup=False, soft_wrap=True
+    )
 
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -127,7 +129,7 @@ def _spread(console: Console, evidence: Evidence) -> None:
     _table(console, title, ("", ">sights", ">p50", ">p99", ">slowest"), rows)
     for trip in evidence.trips:
         if trip.fault and trip.reached_ms:
-            console.print(_trip(trip), markup=False)
+            console.print(_trip(trip), markup=False, soft_wrap=True)
 
 
 def _trip(trip: Trip) -> str:
@@ -170,7 +172,7 @@ def _proof(console: Console, evidence: Evidence) -> None:
     console.print()
     wrong = evidence.proof.inequalities
     for line in wrong:
-        console.print(line, style="red", markup=False)
+        console.print(line, style="red", markup=False, soft_wrap=True)
     if wrong:
         console.print(f"NOT PROVED: {len(wrong)} inequalities", style="bold red")
     else:
