@@ -126,7 +126,15 @@ class Lane:
     async def _send(self, batch: Any) -> int:
         """Offset of the batch's first record."""
         acknowledged = await self._producer.send_batch(batch, self._full_name, partition=self._partition)
-        offset = int((await acknowledged).offset)
+        acknowledged.add_done_callback(_heard)
+        await asyncio.wait([acknowledged])
+        offset = int(acknowledged.result().offset)
         if offset < 0:
             raise KafkaError("the log has the batch already and does not say where")
         return offset
+
+
+def _heard(acknowledged: asyncio.Future[Any]) -> None:
+    """A failure that comes after the wait for it was given up is nobody's concern any more."""
+    if not acknowledged.cancelled():
+        acknowledged.exception()

@@ -13,7 +13,8 @@ from embedded.broker import BrokerServer
 from embedded.kafka import KafkaServer
 from events.settings import LogSettings
 
-BROKERS: dict[str, type[BrokerServer | KafkaServer]] = {"tansu": BrokerServer, "kafka": KafkaServer}
+Broker = BrokerServer | KafkaServer
+BROKERS: dict[str, type[Broker]] = {"tansu": BrokerServer, "kafka": KafkaServer}
 BROKER = os.environ.get("INTERLOCK_TEST_BROKER", "tansu")
 
 LogSettingsFactory = Callable[..., LogSettings]
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-def log_server(folder: Path) -> BrokerServer | KafkaServer:
+def log_server(folder: Path) -> Broker:
     """A broker of this run's kind, not started: for tests that stop and kill it."""
     return BROKERS[BROKER](folder)
 
