@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -108,7 +108,7 @@ class LogReader:
         consumer.pause(place)
         return low
 
-    async def read(self, topic: str, wanted: Mapping[int, Range]) -> AsyncIterator[Batch]:
+    async def read(self, topic: str, wanted: Mapping[int, Range]) -> AsyncGenerator[Batch, None]:
         """The records of the ranges, in order within a partition, as (partition, records).
 
         Offsets that the log no longer holds are passed over. Raises LogUnavailableError when no record comes for
@@ -129,7 +129,7 @@ class LogReader:
 
     async def _drain(
         self, consumer: AIOKafkaConsumer, open_ranges: dict[int, Range], places: dict[int, TopicPartition]
-    ) -> AsyncIterator[Batch]:
+    ) -> AsyncGenerator[Batch, None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.request_timeout_s
         while open_ranges:
@@ -152,7 +152,7 @@ class LogReader:
                     del open_ranges[number]
                     consumer.pause(places[number])
 
-    async def tail(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Batch]:
+    async def tail(self, topic: str, starts: Mapping[int, int]) -> AsyncGenerator[Batch, None]:
         """Records from the given offsets on, for as long as the caller iterates; a partition without one from 0.
 
         Raises LogUnavailableError when the broker no longer answers.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from events.codec import Codec
 from events.envelope import OutcomeKind
@@ -18,6 +18,8 @@ from events.usage_recorded import UsageRecorded
 NOW_US = 1_700_000_000_000_000
 CODEC = Codec(FolderRegistry())
 _NUMBERS = itertools.count(1)
+_BEGUN: set[asyncio.Task[Any]] = set()
+T = TypeVar("T")
 
 
 def usage(tenant: str = "acme", **changed: Any) -> UsageRecorded:
@@ -41,13 +43,17 @@ async def everything(
 ) -> dict[int, list[LogRecord]]:
     """Records by partition: of the given ranges, else of all that the topic holds now."""
     found: dict[int, list[LogRecord]] = {}
-    async with aclosing(reader.read(topic, await reader.ranges(topic) if wanted is None else wanted)) as batches:
+    async with aclosing(
+        reader.read(topic, await reader.ranges(topic) if wanted is None else wanted)
+    ) as batches:
         async for partition, records in batches:
             found.setdefault(partition, []).extend(records)
     return found
 
 
-async def until_it_works(action: Callable[[], Awaitable[Any]], errors: type[Exception], within_s: float = 30.0) -> Any:
+async def until_it_works(
+    action: Callable[[], Awaitable[Any]], errors: type[Exception], within_s: float = 30.0
+) -> Any:
     """The action's result, tried again after these errors; AssertionError when it does not work in time."""
     try:
         async with asyncio.timeout(within_s):
@@ -58,3 +64,21 @@ async def until_it_works(action: Callable[[], Awaitable[Any]], errors: type[Exce
                     await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"it did not work within {within_s} s") from None
+
+
+async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
+    """Returns once the condition holds; AssertionError when it does not in time."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 - nothing tells when it changes
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        raise AssertionError(f"it did not hold within {within_s} s") from None
+
+
+def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Work that goes on beside the test."""
+    task = asyncio.create_task(work)
+    _BEGUN.add(task)
+    task.add_done_callback(_BEGUN.discard)
+    return task

@@ -19,7 +19,7 @@ from events.publisher import Encoded, PartlyAppendedError, Publisher
 from events.reader import LogReader, Range
 from events.settings import LogSettings
 from tests.integration.conftest import Broker, log_server
-from tests.integration.log import CODEC, everything, until_it_works, usage
+from tests.integration.log import CODEC, begun, everything, until, until_it_works, usage
 
 BOUND_S = 1.5
 SLACK_S = 5.0
@@ -103,9 +103,8 @@ async def test_an_append_under_way_ends_when_the_publisher_closes(
     await publisher.__aenter__()
     server.child.send(signal.SIGSTOP)
     try:
-        append = asyncio.create_task(publisher.append([usage()]))
-        while publisher.in_flight_events == 0:
-            await asyncio.sleep(0)
+        append = begun(publisher.append([usage()]))
+        await until(lambda: publisher.in_flight_events)
         async with asyncio.timeout(30):
             await publisher.__aexit__(None, None, None)
             with pytest.raises(LogUnavailableError):
@@ -170,8 +169,8 @@ async def test_nothing_of_an_append_overtakes_what_failed_before_it(
 async def test_a_cancelled_append_leaves_room_for_others(settings: LogSettings) -> None:
     """A client that hangs up does not hold its place."""
     async with Publisher(settings, CODEC) as publisher:
-        append = asyncio.create_task(publisher.append([usage() for _ in range(100)]))
-        await asyncio.sleep(0)
+        append = begun(publisher.append([usage() for _ in range(100)]))
+        await until(lambda: publisher.in_flight_events)
         append.cancel()
         with suppress(asyncio.CancelledError):
             await append
@@ -187,12 +186,16 @@ async def test_a_read_ends_within_the_bound_when_the_broker_goes_away(
         await publisher.append([usage() for _ in range(10)])
     reader = LogReader(settings)
     partition = partition_of(b"acme", 2)
+
+    async def read() -> None:
+        async with aclosing(reader.read("usage", {partition: Range(0, 20)})) as batches:
+            async for _, records in batches:
+                assert [record.offset for record in records] == list(range(10))
+                await server.kill()
+
     async with asyncio.timeout(BOUND_S + 2 * SLACK_S):
         with pytest.raises(LogUnavailableError):
-            async with aclosing(reader.read("usage", {partition: Range(0, 20)})) as batches:
-                async for _, records in batches:
-                    assert [record.offset for record in records] == list(range(10))
-                    await server.kill()
+            await read()
 
 
 async def test_a_tail_ends_within_the_bound_when_the_broker_goes_away(
@@ -201,11 +204,15 @@ async def test_a_tail_ends_within_the_bound_when_the_broker_goes_away(
     """A quiet log and one that is away are told apart."""
     async with Publisher(settings, CODEC) as publisher:
         await publisher.append([usage()])
+
+    async def follow() -> None:
+        async with aclosing(LogReader(settings).tail("usage", {})) as batches:
+            async for _ in batches:
+                await server.kill()
+
     async with asyncio.timeout(3 * BOUND_S + 2 * SLACK_S):
         with pytest.raises(LogUnavailableError):
-            async with aclosing(LogReader(settings).tail("usage", {})) as batches:
-                async for _ in batches:
-                    await server.kill()
+            await follow()
 
 
 @pytest.mark.kafka
@@ -221,9 +228,8 @@ async def test_acknowledged_events_outlive_the_broker(server: Broker, settings: 
                     [position] = await publisher.append([event])
                     kept[position.partition, position.offset - 1] = event.event_id
 
-        appending = asyncio.create_task(append_for_a_while())
-        while len(kept) < 50:
-            await asyncio.sleep(0)
+        appending = begun(append_for_a_while())
+        await until(lambda: len(kept) >= 50)
         await server.kill()
         await server.start()
         await appending

@@ -16,7 +16,7 @@ from events.publisher import Encoded, Publisher
 from events.reader import LogReader
 from events.settings import LogSettings
 from tests.integration.conftest import LogSettingsFactory
-from tests.integration.log import CODEC, everything, usage
+from tests.integration.log import CODEC, begun, everything, until, usage
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ async def test_a_partition_keeps_the_order_of_an_append(publisher: Publisher, re
     assert [position.offset for position in positions] == list(range(1, 301))
 
 
-async def test_appends_at_once_are_all_kept_and_each_in_order(publisher: Publisher, reader: LogReader) -> None:
+async def test_appends_at_once_are_all_kept_and_each_in_order(
+    publisher: Publisher, reader: LogReader
+) -> None:
     """A thousand requests of one event each, and some of many, side by side: they share batches, nothing is mixed up."""
     appends = [[usage(f"tenant-{number}")] for number in range(1000)]
     appends += [[usage("busy", request_id=f"{turn}:{number}") for number in range(50)] for turn in range(20)]
@@ -102,7 +104,9 @@ async def test_nothing_to_append_is_no_trouble(publisher: Publisher) -> None:
     assert await publisher.append([]) == []
 
 
-async def test_an_event_over_the_limit_is_refused_before_it_is_sent(publisher: Publisher, reader: LogReader) -> None:
+async def test_an_event_over_the_limit_is_refused_before_it_is_sent(
+    publisher: Publisher, reader: LogReader
+) -> None:
     """Key and headers count too, and nothing of that append is sent."""
     limit = publisher._settings.max_event_bytes
     for too_large in (
@@ -138,9 +142,8 @@ async def test_more_than_may_wait_is_told_to_come_back(make_log_settings: LogSet
     settings = make_log_settings(max_in_flight_events=10, linger_ms=1000)
     await create_topics(settings)
     async with Publisher(settings, CODEC) as publisher:
-        first = asyncio.create_task(publisher.append([usage() for _ in range(10)]))
-        await asyncio.sleep(0)
-        assert publisher.in_flight_events == 10
+        first = begun(publisher.append([usage() for _ in range(10)]))
+        await until(lambda: publisher.in_flight_events == 10)
         with pytest.raises(BackpressureError, match="10 events") as refused:
             await publisher.append([usage()])
         assert refused.value.retry_after_s > 0
@@ -149,7 +152,9 @@ async def test_more_than_may_wait_is_told_to_come_back(make_log_settings: LogSet
         assert len(await publisher.append([usage()])) == 1
 
 
-async def test_an_append_larger_than_all_that_may_wait_goes_alone(make_log_settings: LogSettingsFactory) -> None:
+async def test_an_append_larger_than_all_that_may_wait_goes_alone(
+    make_log_settings: LogSettingsFactory,
+) -> None:
     """A bound on what waits is no bound on what one caller may bring: it is let in when nothing else waits."""
     settings = make_log_settings(max_in_flight_events=10)
     await create_topics(settings)
@@ -165,7 +170,9 @@ async def test_a_publisher_that_is_not_started_says_so(settings: LogSettings) ->
 
 
 @pytest.mark.kafka
-async def test_an_unknown_topic_is_unavailable_within_the_bound(make_log_settings: LogSettingsFactory) -> None:
+async def test_an_unknown_topic_is_unavailable_within_the_bound(
+    make_log_settings: LogSettingsFactory,
+) -> None:
     """The topics were never created: the append ends, and says what was missing."""
     settings = make_log_settings(request_timeout_s=1.0)
     async with Publisher(settings, CODEC) as publisher, asyncio.timeout(5):

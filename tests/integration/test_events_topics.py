@@ -21,7 +21,9 @@ async def configs_of(settings: LogSettings, topic: str) -> dict[str, str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
     await admin.start()
     try:
-        [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, settings.full_name(topic))])
+        [answer] = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, settings.full_name(topic))]
+        )
         return {entry[0]: entry[1] for entry in answer.resources[0][4]}
     finally:
         await admin.close()
@@ -78,7 +80,9 @@ async def test_nothing_is_created_beside_a_mismatch(make_log_settings: LogSettin
 
 
 @pytest.mark.kafka
-async def test_a_topic_that_the_broker_does_not_make_is_refused(make_log_settings: LogSettingsFactory) -> None:
+async def test_a_topic_that_the_broker_does_not_make_is_refused(
+    make_log_settings: LogSettingsFactory,
+) -> None:
     """Three copies on one broker: no waiting mends that."""
     with pytest.raises(TopicRefusedError, match="InvalidReplicationFactor"):
         await create_topics(make_log_settings(replication_factor=3))
