@@ -17,7 +17,13 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "open_seen": open_seen.run,
     "breaker_check": breaker_check.run,
 }
-HEADLINES = ("fold_vs_decode", "fold_vs_stock_faust", "append_vs_produce", "open_seen_p99_ms", "breaker_check_us")
+HEADLINES = (
+    "fold_vs_decode",
+    "fold_vs_stock_faust",
+    "append_vs_produce",
+    "open_seen_p99_ms",
+    "breaker_check_us",
+)
 
 
 async def measure(names: list[str]) -> dict[str, Any]:

@@ -43,7 +43,12 @@ async def run(lab: Lab) -> dict[str, Any]:
         [
             Row("aiokafka send", produce_per_s, "events/s", f"{produce_per_core:,.0f} events/s/core"),
             Row("POST /v1/events", post_per_s, "events/s", f"{post_per_core:,.0f} events/s/core"),
-            Row("post / send", post_per_s / produce_per_s, "", f"{post_per_core / produce_per_core:.2f} by core"),
+            Row(
+                "post / send",
+                post_per_s / produce_per_s,
+                "",
+                f"{post_per_core / produce_per_core:.2f} by core",
+            ),
         ],
     )
     return {

@@ -47,7 +47,11 @@ async def run(lab: Lab) -> dict[str, Any]:
     log, live = await lab.settings("breaker-check", 4)
     kind = Kinds.of(live.cache_ttls).breaker
     await _store_breakers(log, live)
-    async with LiveStore(live) as store, LiveCache(store, log.partitions, [kind]) as cache, Changes(store, [cache]):
+    async with (
+        LiveStore(live) as store,
+        LiveCache(store, log.partitions, [kind]) as cache,
+        Changes(store, [cache]),
+    ):
         await cache.ready(READY_WITHIN_S)
         now_us = time.time_ns() // 1000
 
@@ -83,7 +87,9 @@ async def _measure(checks: dict[str, Check]) -> dict[str, float]:
 async def _store_breakers(log: LogSettings, live: LiveSettings) -> None:
     """Put a closed and an open breaker, and many others, where the workers would put them."""
     now_us = time.time_ns() // 1000
-    tripped = replace(initial(*OPEN.split("/")), state=BreakerState.OPEN, open_until_us=now_us + 3_600_000_000)
+    tripped = replace(
+        initial(*OPEN.split("/")), state=BreakerState.OPEN, open_until_us=now_us + 3_600_000_000
+    )
     others = [initial("openai", f"model-{number:03}") for number in range(OTHERS)]
     async with LiveStore(live) as store:
         for breaker in (initial("openai", "gpt-4o", "eastus"), tripped, *others):
@@ -93,7 +99,10 @@ async def _store_breakers(log: LogSettings, live: LiveSettings) -> None:
 
 
 def _pybreaker() -> dict[str, Check]:
-    closed, tripped = pybreaker.CircuitBreaker(fail_max=5), pybreaker.CircuitBreaker(fail_max=5, reset_timeout=3600)
+    closed, tripped = (
+        pybreaker.CircuitBreaker(fail_max=5),
+        pybreaker.CircuitBreaker(fail_max=5, reset_timeout=3600),
+    )
     tripped.open()
     breakers = {CLOSED: closed, OPEN: tripped}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
@@ -35,7 +34,10 @@ async def run(lab: Lab) -> dict[str, Any]:
     codec = Codec(FolderRegistry())
     start_us = time.time_ns() // 1000 - EVENTS * 1_000_000 // PER_SECOND
     records = list(usage_records(codec, EVENTS, start_us))
-    figures: dict[str, Any] = {"events": EVENTS, "record_bytes": sum(len(one.value) for one in records) // EVENTS}
+    figures: dict[str, Any] = {
+        "events": EVENTS,
+        "record_bytes": sum(len(one.value) for one in records) // EVENTS,
+    }
     for partitions in (1, 4):
         figures[f"partitions_{partitions}"] = await _compare(lab, codec, records, start_us, partitions)
     compared = [figures["partitions_1"], figures["partitions_4"]]
@@ -54,17 +56,17 @@ async def _compare(
         async with Publisher(log, codec) as publisher:
             await publisher.append(monthly_budgets(start_us))
             await append_all(publisher, records)
-        measures: dict[str, Callable[[], Awaitable[dict[str, float]]]] = {
-            "decode": lambda log=log: _result(lab, "decode", log.model_dump_json()),
-            "fold": lambda log=log, live=live: fold(lab, log, live),
-            "stock_faust": lambda log=log: _result(lab, "stock_faust", log.model_dump_json(), str(FAUST_EVENTS)),
-        }
-        for name, measure in measures.items():
-            found[name].append(await measure())
+        settings = log.model_dump_json()
+        found["decode"].append(await _result(lab, "decode", settings))
+        found["fold"].append(await fold(lab, log, live))
+        found["stock_faust"].append(await _result(lab, "stock_faust", settings, str(FAUST_EVENTS)))
     rates = {name: _rates(results) for name, results in found.items()}
     show(
         f"fold, {partitions} partition{'s' if partitions > 1 else ''}",
-        [Row(name, per_core, "events/s/core", f"{wall:,.0f} events/s") for name, (per_core, wall) in rates.items()],
+        [
+            Row(name, per_core, "events/s/core", f"{wall:,.0f} events/s")
+            for name, (per_core, wall) in rates.items()
+        ],
     )
     per_core = {name: rate for name, (rate, _) in rates.items()}
     return {

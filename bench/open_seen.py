@@ -21,11 +21,9 @@ from events.envelope import OutcomeKind, deployment_name
 from events.ids import uuid7
 from events.publisher import Publisher
 from events.registry import FolderRegistry
-from events.settings import LogSettings
 from events.usage_recorded import UsageRecorded
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
-from projections.settings import LiveSettings
 from projections.live.window import Window
 
 TRIPS = 200
@@ -71,7 +69,9 @@ async def run(lab: Lab) -> dict[str, Any]:
         seen_ns = dict(line.split() for line in watcher.lines if line != "ready")
     missed = published_ns.keys() - seen_ns.keys()
     if missed:
-        raise RuntimeError(f"{len(missed)} of {TRIPS} breakers were never seen open, for example {min(missed)}")
+        raise RuntimeError(
+            f"{len(missed)} of {TRIPS} breakers were never seen open, for example {min(missed)}"
+        )
     return _figures([(int(seen_ns[name]) - at_ns) / 1e6 for name, at_ns in published_ns.items()])
 
 

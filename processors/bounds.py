@@ -17,15 +17,7 @@ class Bounds:
 
     settings: LogSettings
     partition: int
-    known: set[tuple[object, ...]] = field(default_factory=set)
-    """What was validated before and need not be again, by the caller's own key."""
     _keys: dict[str, bytes] = field(default_factory=dict)
-
-    def know(self, validated: tuple[object, ...]) -> None:
-        """Remember that this was validated."""
-        if len(self.known) >= REMEMBERED:
-            self.known.clear()
-        self.known.add(validated)
 
     def check_size(self, value: bytes | None) -> None:
         """Refuse what is larger than an event may be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from events.alert_raised import AlertKind, AlertRaised
@@ -16,8 +16,7 @@ from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.bounds import Bounds
 from processors.dedupe import Horizon, Seen
-from processors.usage.soundness import USAGE, check
-from processors.usage.tally import Deployment
+from processors.usage.soundness import USAGE, Deployment, Soundness
 
 Hints = Mapping[str, int]
 """By `topic.partition`, where to begin to look for derived events that are on the log already."""
@@ -72,27 +71,33 @@ class Past:
     async def seen(self, topic_name: str, horizon: Horizon, end: int) -> Seen:
         """The ids that the duplicate horizon of a topic's partition holds at offset `end`."""
         seen = Seen()
-        bounds = Bounds(self.settings, self.partition)
+        usable_id = self._usable_id(topic_name)
         ids: list[tuple[int, str]] = []
         wanted = {self.partition: Range(horizon.previous_start, end)}
         async for _, records in self.reader.read(topic_name, wanted):
             for record in records:
-                event_id = self._usable_id(topic_name, record, bounds)
+                event_id = usable_id(record)
                 if event_id is not None:
                     ids.append((record.offset, event_id))
         seen.warm(horizon, ids)
         return seen
 
-    def _usable_id(self, topic_name: str, record: LogRecord, bounds: Bounds) -> str | None:
-        """The event_id of a record that was not refused when it was folded; refused ones are not remembered."""
-        try:
-            if topic_name == USAGE.name:
-                usage = self.codec.decode_record(USAGE, record.value)
-                check(usage, record, bounds)
-                return str(usage["event_id"])
-            return checked_event(topic_name, record, self.codec, bounds).event_id
-        except InvalidEventError:
-            return None
+    def _usable_id(self, topic_name: str) -> Callable[[LogRecord], str | None]:
+        """Gives the event_id of a record that was not refused when it was folded; refused ones are not remembered."""
+        bounds = Bounds(self.settings, self.partition)
+        soundness = Soundness(bounds)
+
+        def usable_id(record: LogRecord) -> str | None:
+            try:
+                if topic_name == USAGE.name:
+                    usage = self.codec.decode_record(USAGE, record.value)
+                    soundness.check(usage, record)
+                    return str(usage["event_id"])
+                return checked_event(topic_name, record, self.codec, bounds).event_id
+            except InvalidEventError:
+                return None
+
+        return usable_id
 
     async def _derived(
         self, topic_name: str, hints: Hints, partitions: Iterable[int] | None = None

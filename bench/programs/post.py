@@ -24,7 +24,11 @@ ENVELOPE = ("event_id", "occurred_at", "source", "tenant", "correlation_id", "ca
 
 def cloud_event(event: UsageRecorded) -> dict[str, object]:
     """As a gateway would write it: what it does not know is left out."""
-    data = {name: value for name, value in asdict(event).items() if value not in (None, {}) and name not in ENVELOPE}
+    data = {
+        name: value
+        for name, value in asdict(event).items()
+        if value not in (None, {}) and name not in ENVELOPE
+    }
     data["cost_usd"] = format_usd(data.pop("cost_nano_usd"))
     return {
         "specversion": "1.0",

@@ -23,11 +23,11 @@ from events.catalogue import TOPICS
 from events.codec import HEADER_BYTES
 from events.registry import FolderRegistry
 from events.settings import LogSettings
-from projections.live.spend import charge
+from projections.live.node import Identity
+from projections.live.spend import charge, quarter_of
 
 AT_ONCE = 500
 WARM_UP = 1_000
-QUARTER_HOUR_US = 900_000_000
 
 
 def create(log: LogSettings, count: int) -> faust.App:
@@ -80,8 +80,8 @@ def create(log: LogSettings, count: int) -> faust.App:
 
 def add(record: Any, sums: dict[Any, list[int]], runs: dict[str, list[list[Any]]]) -> None:
     """Sum one call by who pays, and put its outcome behind those of its deployment."""
-    payer = tuple(record[name] for name in ("tenant", "org", "team", "user", "api_key", "provider", "model"))
-    held = sums.setdefault((*payer, record["occurred_at"] // QUARTER_HOUR_US), [0, 0, 0, 0, 0])
+    payer = Identity(*(record[name] for name in Identity._fields))
+    held = sums.setdefault((payer, quarter_of(record["occurred_at"])), [0, 0, 0, 0, 0])
     cost = record["cost_nano_usd"]
     held[0] += cost or 0
     held[1] += 1
@@ -100,7 +100,11 @@ def add(record: Any, sums: dict[Any, list[int]], runs: dict[str, list[list[Any]]
 def report(done: int, started: tuple[int, float, float]) -> None:
     """Print the result and end the process."""
     first, cpu_s, wall_s = started
-    figures = {"events": done - first, "cpu_s": time.process_time() - cpu_s, "wall_s": time.monotonic() - wall_s}
+    figures = {
+        "events": done - first,
+        "cpu_s": time.process_time() - cpu_s,
+        "wall_s": time.monotonic() - wall_s,
+    }
     print(json.dumps(figures), flush=True)
     os._exit(0)
 

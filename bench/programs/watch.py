@@ -30,7 +30,11 @@ async def watch(log: LogSettings, live: LiveSettings, deployments: list[str], wi
     """
     kind = Kinds.of(live.cache_ttls).breaker
     waiting = dict.fromkeys(deployments)
-    async with LiveStore(live) as store, LiveCache(store, log.partitions, [kind]) as cache, Changes(store, [cache]):
+    async with (
+        LiveStore(live) as store,
+        LiveCache(store, log.partitions, [kind]) as cache,
+        Changes(store, [cache]),
+    ):
         await cache.ready(within_s)
         print("ready", flush=True)
         deadline = time.monotonic() + within_s

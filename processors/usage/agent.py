@@ -20,7 +20,8 @@ from processors.fold import NotYetError, Opening, Step
 from processors.recorded import Past, checked_event
 from processors.states import Decoder, States
 from processors.usage.observe import Source, observed
-from processors.usage.tally import Deployment, tally
+from processors.usage.soundness import Deployment, Soundness
+from processors.usage.tally import tally
 from projections.live import budget as budget_model
 from projections.live.budget import Budgets
 from projections.live.raised import Raised
@@ -47,6 +48,7 @@ class TenantFold:
         self._codec = past.codec
         self._past = past
         self._bounds = Bounds(past.settings, slot.partition)
+        self._soundness = Soundness(self._bounds)
         self._states = States(slot, store, DECODERS)
         self._seen: dict[str, Seen] = {}
         self._observed_below: dict[Deployment, int] = {}
@@ -91,10 +93,10 @@ class TenantFold:
 
     async def _usage(self, batch: RecordBatch) -> Step:
         seen = self._seen["usage"]
-        tallied = tally(batch.records, self._codec, self._bounds, seen, self._observed_below)
+        tallied = tally(batch.records, self._codec, self._soundness, seen, self._observed_below)
         clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)
         charges = charge(tallied.sums)
-        tenants = list(dict.fromkeys(payer[0] for payer in tallied.sums))
+        tenants = list(dict.fromkeys(payer.tenant for payer, _ in tallied.sums))
         keys = [f"spend:{spend}" for spend in charges]
         keys += [f"{kind}:{tenant}" for tenant in tenants for kind in ("budgets", "raised")]
         await self._states.load(keys)

@@ -7,54 +7,90 @@ were validated before, and their other values lie plainly within what the model 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from events.catalogue import TOPICS
 from events.codec import from_record
 from events.envelope import MAX_LONG, MAX_TIME_US
 from events.errors import InvalidEventError
 from events.reader import LogRecord
-from processors.bounds import Bounds
+from processors.bounds import DAY_US, Bounds
+from projections.live.node import Identity
 
 USAGE = TOPICS["usage"]
 MAX_LATENCY_MS = 7 * 86_400_000
+CALLERS_KEPT = 100_000
 
 Usage = dict[str, Any]
 """A usage record's plain values by the names of its schema."""
 
+Deployment = tuple[str, str, str | None]
+"""provider, model, region."""
+
 _is_canonical_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
-def check(usage: Usage, record: LogRecord, bounds: Bounds) -> None:
-    """Refuse what the schema allows and the product does not. The event_id is left in its canonical spelling."""
-    bounds.check_size(record.value)
-    names = _names(usage)
-    if names not in bounds.known or not _is_plainly_sound(usage):
+class Caller(NamedTuple):
+    """Who called what, validated once for all records that share it."""
+
+    payer: Identity
+    deployment: Deployment
+    key: bytes
+    """The record key that goes with it, in its own partition."""
+
+
+class Soundness:
+    """The checks of one partition's usage. A bounded number of callers is remembered."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._known: dict[tuple[object, ...], Caller] = {}
+        self._max_age_us = bounds.settings.max_event_age_days * DAY_US
+        self._max_ahead_us = bounds.settings.max_event_ahead_s * 1_000_000
+        self._max_bytes = bounds.settings.max_event_bytes
+
+    def check(self, usage: Usage, record: LogRecord) -> Caller:
+        """The caller of a record. Refuse what the schema allows and the product does not.
+
+        The event_id is left in its canonical spelling.
+        """
+        caller = self._known.get(_names(usage))
+        if (
+            caller is not None
+            and record.key == caller.key
+            and _is_plainly_sound(usage)
+            and -self._max_age_us <= usage["occurred_at"] - record.timestamp * 1000 <= self._max_ahead_us
+            and record.value is not None
+            and len(record.value) <= self._max_bytes
+        ):
+            return caller
+        return self._check_whole(usage, record)
+
+    def _check_whole(self, usage: Usage, record: LogRecord) -> Caller:
+        self._bounds.check_size(record.value)
+        names = _names(usage)
         event = from_record(USAGE, usage)
         if usage["latency_ms"] > MAX_LATENCY_MS:
             raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")
         usage["event_id"] = event.event_id
-        bounds.know(names)
-    bounds.check_key(record.key, usage["tenant"], "tenant")
-    bounds.check_time(usage["occurred_at"], record.timestamp)
+        self._bounds.check_key(record.key, usage["tenant"], "tenant")
+        self._bounds.check_time(usage["occurred_at"], record.timestamp)
+        if len(self._known) >= CALLERS_KEPT:
+            self._known.clear()
+        caller = Caller(
+            Identity(*names[: len(Identity._fields)]),
+            (usage["provider"], usage["model"], usage["region"]),
+            record.key or b"",
+        )
+        return self._known.setdefault(names, caller)
 
 
-def _names(usage: Usage) -> tuple[object, ...]:
-    """The values that most records share with many others."""
-    return (
-        usage["tenant"],
-        usage["org"],
-        usage["team"],
-        usage["user"],
-        usage["api_key"],
-        usage["provider"],
-        usage["model"],
-        usage["region"],
-        usage["source"],
-        usage["price_version"],
-        usage["attempt"],
-        usage["status_code"],
-    )
+_names: Callable[[Usage], tuple[Any, ...]] = itemgetter(
+    *Identity._fields, "region", "source", "price_version", "attempt", "status_code"
+)
+"""The values that most records share with many others; those of an Identity come first."""
 
 
 def _is_plainly_sound(usage: Usage) -> bool:

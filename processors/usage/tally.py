@@ -11,17 +11,10 @@ from events.envelope import MAX_LONG, OutcomeKind
 from events.errors import InvalidEventError
 from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, latency_bucket
 from events.reader import LogRecord
-from processors.bounds import Bounds
 from processors.dedupe import SLICE_MS, Seen
-from processors.usage.soundness import USAGE, Usage, check
-
-QUARTER_HOUR_US = 900_000_000
-
-Payer = tuple[str, str | None, str | None, str | None, str | None, str, str, int]
-"""tenant, org, team, user, api_key, provider, model, and the quarter-hour since the epoch of occurred_at."""
-
-Deployment = tuple[str, str, str | None]
-"""provider, model, region."""
+from processors.usage.soundness import USAGE, Deployment, Soundness, Usage
+from projections.live.period import QUARTER_US
+from projections.live.spend import Group
 
 Sums = list[int]
 """cost_nano_usd, calls, input_tokens, output_tokens, unpriced calls."""
@@ -60,7 +53,7 @@ class RunBuilder:
 class Tally:
     """What a batch of usage records comes to."""
 
-    sums: dict[Payer, Sums] = field(default_factory=dict)
+    sums: dict[Group, Sums] = field(default_factory=dict)
     runs: dict[Deployment, list[RunBuilder]] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
@@ -69,7 +62,7 @@ class Tally:
 def tally(
     records: Sequence[LogRecord],
     codec: Codec,
-    bounds: Bounds,
+    soundness: Soundness,
     seen: Seen,
     observed_below: Mapping[Deployment, int],
 ) -> Tally:
@@ -79,7 +72,7 @@ def tally(
     state): those are not derived again. A bad record is refused with its reason, and the rest goes on.
     """
     result = Tally()
-    decode = codec.decode_record
+    decode, check = codec.decode_record, soundness.check
     sums, runs = result.sums, result.runs
     clock_ms = seen.horizon.clock_ms
     slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
@@ -91,7 +84,7 @@ def tally(
                 slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
         try:
             usage = decode(USAGE, record.value)
-            check(usage, record, bounds)
+            caller = check(usage, record)
         except InvalidEventError as error:
             result.refused.append(Refused(record, error))
             continue
@@ -101,10 +94,10 @@ def tally(
             result.duplicates += 1
             continue
         seen.current.add(event_id)
-        payer = payer_of(usage)
-        held = sums.get(payer)
+        group = (caller.payer, usage["occurred_at"] // QUARTER_US)
+        held = sums.get(group)
         if held is None:
-            held = sums[payer] = [0, 0, 0, 0, 0]
+            held = sums[group] = [0, 0, 0, 0, 0]
         cost = usage["cost_nano_usd"]
         if cost is None:
             held[4] += 1
@@ -113,25 +106,11 @@ def tally(
         held[1] += 1
         held[2] += usage["input_tokens"]
         held[3] += usage["output_tokens"]
-        deployment = (usage["provider"], usage["model"], usage["region"])
+        deployment = caller.deployment
         if not observed_below or record.offset >= observed_below.get(deployment, 0):
             _observe(runs, deployment, usage)
     seen.at(clock_ms)
     return result
-
-
-def payer_of(usage: Usage) -> Payer:
-    """Who pays for a call, for what, and when."""
-    return (
-        usage["tenant"],
-        usage["org"],
-        usage["team"],
-        usage["user"],
-        usage["api_key"],
-        usage["provider"],
-        usage["model"],
-        usage["occurred_at"] // QUARTER_HOUR_US,
-    )
 
 
 def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Usage) -> None:

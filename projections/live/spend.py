@@ -47,8 +47,8 @@ NOTHING = Spent(0, 0, 0, 0, 0)
 Row: TypeAlias = tuple[int, int, int, int, int, int]
 """Quarter hour of the day (0..95), then the five sums of Spent."""
 
-Group: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, str, str, int]
-"""An Identity and the number of a quarter hour since the epoch."""
+Group: TypeAlias = tuple[Identity, int]
+"""Who called what, and the number of a quarter hour since the epoch."""
 
 Charges: TypeAlias = dict[str, dict[int, list[int]]]
 """What to add: by spend id, then by quarter hour of that day, the five sums of Spent."""
@@ -127,36 +127,36 @@ def parse_spend_id(text: str) -> tuple[str, str, int]:
 
 def charge(groups: Mapping[Group, Sequence[int]]) -> Charges:
     """Expand a batch's sums by identity and quarter hour to all nodes they are charged to."""
+    by_quarter: dict[int, dict[str, list[int]]] = {}
+    for (identity, number), (cost, calls, input_tokens, output_tokens, unpriced) in groups.items():
+        nodes = by_quarter.setdefault(number, {})
+        for prefix in _prefixes(identity):
+            held = nodes.get(prefix)
+            if held is None:
+                nodes[prefix] = [cost, calls, input_tokens, output_tokens, unpriced]
+            else:
+                held[0] += cost
+                held[1] += calls
+                held[2] += input_tokens
+                held[3] += output_tokens
+                held[4] += unpriced
     charges: Charges = {}
-    for group, sums in groups.items():
-        day, quarter = divmod(group[7], QUARTERS_PER_DAY)
-        suffix = str(day)
-        for prefix in _prefixes(group[:7]):
-            spend = prefix + suffix
-            quarters = charges.get(spend)
-            if quarters is None:
-                charges[spend] = {quarter: list(sums)}
-                continue
-            known = quarters.get(quarter)
-            if known is None:
-                quarters[quarter] = list(sums)
-                continue
-            for index, value in enumerate(sums):
-                known[index] += value
+    for number, nodes in by_quarter.items():
+        day, quarter = divmod(number, QUARTERS_PER_DAY)
+        for prefix, sums in nodes.items():
+            charges.setdefault(f"{prefix}{day}", {})[quarter] = sums
     return charges
 
 
 @lru_cache(maxsize=_PREFIXES_KEPT)
-def _prefixes(
-    identity: tuple[str, str | None, str | None, str | None, str | None, str, str],
-) -> tuple[str, ...]:
-    tenant = escape(identity[0])
-    return tuple(f"{tenant}|{node}|" for node in nodes_of(Identity(*identity)))
+def _prefixes(identity: Identity) -> tuple[str, ...]:
+    tenant = escape(identity.tenant)
+    return tuple(f"{tenant}|{node}|" for node in nodes_of(identity))
 
 
 def days_in(groups: Iterable[Group]) -> set[int]:
     """The UTC days that a batch's calls fall into."""
-    return {group[7] // QUARTERS_PER_DAY for group in groups}
+    return {number // QUARTERS_PER_DAY for _, number in groups}
 
 
 def touched(charges: Charges, tenant: str, nodes: Iterable[str], days: Iterable[int]) -> dict[str, set[int]]:

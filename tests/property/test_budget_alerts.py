@@ -12,11 +12,13 @@ from events.alert_raised import AlertRaised
 from events.budget_changed import BudgetChanged, BudgetPeriod
 from processors.budget.decide import alerts, days_read
 from projections.live.budget import Budget, Budgets, evolve
+from projections.live.node import Identity
 from projections.live.period import period_before, period_of
 from projections.live.spend import Group, SpendDay, charge, days_in, parse_spend_id, touched
 
 HOUR_US = 3_600_000_000
 START_QUARTER = 1_899_168  # 2024-03-01T00:00Z
+CALLER = Identity("acme", None, None, None, None, "p", "m")
 Call = tuple[int, int]
 """Quarter hour since the epoch, and cost."""
 
@@ -70,7 +72,7 @@ def raised_over(budgets: Budgets, batches: Sequence[Sequence[Call]]) -> list[Ale
     for batch in batches:
         groups: dict[Group, list[int]] = {}
         for quarter, cost in batch:
-            sums = groups.setdefault(("acme", None, None, None, None, "p", "m", quarter), [0, 0, 0, 0, 0])
+            sums = groups.setdefault((CALLER, quarter), [0, 0, 0, 0, 0])
             sums[0] += cost
             sums[1] += 1
         charges = charge(groups)

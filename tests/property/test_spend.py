@@ -55,7 +55,7 @@ def grouped(events: Sequence[UsageRecorded]) -> dict[Group, list[int]]:
     """The sums that the hot loop hands over."""
     groups: dict[Group, list[int]] = {}
     for event in events:
-        identity = (
+        identity = Identity(
             event.tenant,
             event.org,
             event.team,
@@ -64,7 +64,7 @@ def grouped(events: Sequence[UsageRecorded]) -> dict[Group, list[int]]:
             event.provider,
             event.model,
         )
-        sums = groups.setdefault((*identity, quarter_of(event.occurred_at)), [0, 0, 0, 0, 0])
+        sums = groups.setdefault((identity, quarter_of(event.occurred_at)), [0, 0, 0, 0, 0])
         cost = event.cost_nano_usd
         for index, value in enumerate(
             (cost or 0, 1, event.input_tokens, event.output_tokens, int(cost is None))

@@ -64,15 +64,15 @@ def test_what_is_no_node_is_refused(name: str) -> None:
 
 def test_one_group_is_charged_once_to_each_node_of_its_day() -> None:
     """A quarter hour since the epoch is a day and a quarter hour of it."""
-    charges = charge({(*ANN, 19_000 * 96 + 5): (100, 2, 30, 40, 1)})
+    charges = charge({(ANN, 19_000 * 96 + 5): (100, 2, 30, 40, 1)})
     assert len(charges) == 15
     assert charges["acme|team=search|19000"] == {5: [100, 2, 30, 40, 1]}
 
 
 def test_groups_that_share_a_node_are_summed_there() -> None:
     """Two teams, one tenant."""
-    first: Group = ("acme", None, "search", None, None, "openai", "gpt-4o", 96)
-    second: Group = ("acme", None, "ads", None, None, "openai", "gpt-4o", 97)
+    first: Group = (Identity("acme", None, "search", None, None, "openai", "gpt-4o"), 96)
+    second: Group = (Identity("acme", None, "ads", None, None, "openai", "gpt-4o"), 97)
     charges = charge({first: (1, 1, 1, 1, 0), second: (2, 1, 1, 1, 0)})
     assert charges["acme|tenant|1"] == {0: [1, 1, 1, 1, 0], 1: [2, 1, 1, 1, 0]}
     assert charges["acme|team=ads|1"] == {1: [2, 1, 1, 1, 0]}
@@ -81,13 +81,13 @@ def test_groups_that_share_a_node_are_summed_there() -> None:
 def test_charging_leaves_the_batch_sums_as_they_were() -> None:
     """The caller's lists are not the state's."""
     sums = [1, 1, 1, 1, 0]
-    charge({(*ANN, 96): sums, (*ANN[:2], "ads", *ANN[3:], 96): sums})
+    charge({(ANN, 96): sums, (ANN._replace(team="ads"), 96): sums})
     assert sums == [1, 1, 1, 1, 0]
 
 
 def test_touched_tells_the_charged_quarter_hours_of_nodes_asked_for() -> None:
     """Nodes without charges, and other tenants, are left out."""
-    groups: dict[Group, tuple[int, ...]] = {(*ANN, 96 * 3 - 1): (1,) * 5, (*ANN, 96 * 3): (1,) * 5}
+    groups: dict[Group, tuple[int, ...]] = {(ANN, 96 * 3 - 1): (1,) * 5, (ANN, 96 * 3): (1,) * 5}
     days = days_in(groups)
     assert days == {2, 3}
     assert touched(charge(groups), "acme", ["team=search", "team=ads"], days) == {"team=search": {287, 288}}
@@ -128,7 +128,13 @@ def test_sums_over_quarter_hours_cross_days() -> None:
 def test_a_charge_costs_a_few_microseconds_a_key() -> None:
     """Bounded loosely, for busy machines: expanding and adding stay below 200 us a key."""
     groups: dict[Group, tuple[int, ...]] = {
-        ("acme", f"o{n % 3}", f"t{n % 20}", f"u{n}", f"k{n}", "openai", "gpt-4o", 96): (1, 1, 1, 1, 0)
+        (Identity("acme", f"o{n % 3}", f"t{n % 20}", f"u{n}", f"k{n}", "openai", "gpt-4o"), 96): (
+            1,
+            1,
+            1,
+            1,
+            0,
+        )
         for n in range(300)
     }
     start = time.perf_counter()
