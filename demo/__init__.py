@@ -1,4 +1,5 @@
-"""Gateways, faults and a proof: real traffic through the whole house, checked against ledgers and a fold.
+"""Gateways, faults and a proof: real traffic through the whole house, checked against ledgers and a fold by other code.
 
-Reads: the API as any user does, the log. Writes: events, a report. May import: everything below it.
+Reads: the log and the live state, as gateways do; a trace and incidents, when given. Writes: events, ledgers, a report.
+May import: everything below it. `naive.py` and `naive_log.py` import nothing of the product.
 """
