@@ -9,6 +9,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
 from events.high_watermarks import high_watermarks
 from events.positions import Partition
@@ -91,7 +92,7 @@ class LogEnds:
             try:
                 await consumer.start()
             except BaseException:
-                await consumer.stop()
+                await stop_consumer(consumer)
                 raise
             self._consumer = consumer
         return self._consumer
@@ -99,4 +100,4 @@ class LogEnds:
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await stop_consumer(consumer)

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from events.catalogue import topic_named
+from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
 from events.high_watermarks import high_watermarks
 from events.settings import LogSettings
@@ -199,7 +200,7 @@ class LogReader:
                 f"the log at {self._settings.bootstrap} cannot be read: {error!r}"
             ) from error
         finally:
-            await _stop(consumer)
+            await stop_consumer(consumer)
 
     async def _places(self, consumer: AIOKafkaConsumer, full_name: str) -> list[TopicPartition]:
         """The topic's partitions. A broker may hear of a new topic a moment after its creation was answered."""
@@ -221,13 +222,3 @@ class LogReader:
             raise LogUnavailableError(
                 f"the log did not answer within {self._settings.request_timeout_s} s"
             ) from error
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer for good. A fetch that waits to be tried again is cancelled by aiokafka's stop, which then ends."""
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait([stopping])
-    if stopping.cancelled():
-        await consumer._client.close()  # noqa: SLF001 - stop() would have come to this
-    else:
-        stopping.result()

@@ -22,6 +22,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 
+from events.consumer_stop import STOP_WITHIN_S, stop_consumer
 from events.errors import LogUnavailableError
 from events.reader import LogRecord
 from processors.assignor import CopartitionedAssignor
@@ -130,6 +131,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         elif any(_is_behind(consumer, tp) for tp in active_partitions):
             fetcher._fetch_max_wait_ms = min(MOST_FETCH_WAIT_MS, wait_ms * 2)
         return fetched
+
+    async def on_thread_stop(self) -> None:
+        """Called by mode when the worker stops: leave the group, within a bound."""
+        await asyncio.wait([asyncio.ensure_future(self.method_queue.stop())], timeout=STOP_WITHIN_S)
+        if self._consumer is not None:
+            await stop_consumer(self._consumer)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit what is still assigned. Unlike in Faust, a failure stops no worker: the next commit says it all again."""
@@ -244,8 +251,12 @@ class BatchConsumer(driver.Consumer):
         """Note that a batch is folded, and so is all before it in its partition."""
         message.acked = True
         self._unacked_messages.discard(message)
-        self._acknowledged[message.tp] = max(message.offset + 1, self._acknowledged.get(message.tp, 0))
+        self.acknowledge(message.tp, message.offset + 1)
         return True
+
+    def acknowledge(self, partition: TP, offset: int) -> None:
+        """Note that a partition is folded, and all that follows from it published, up to an offset."""
+        self._acknowledged[partition] = max(offset, self._acknowledged.get(partition, 0))
 
     async def commit(self, *_: Any, **__: Any) -> bool:
         """Tell the group how far each partition is folded; never back from where it was."""
@@ -256,6 +267,10 @@ class BatchConsumer(driver.Consumer):
             return False
         self._group_has.update(ahead)
         return True
+
+    async def commit_and_end_transactions(self) -> None:
+        """Called by Faust when the worker stops: a last commit, which a broker that is away does not hold up."""
+        await asyncio.wait([asyncio.ensure_future(self.commit())], timeout=STOP_WITHIN_S)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """What was known of the partitions ends: another member may bring them further."""

@@ -16,6 +16,7 @@ from processors.batching import RecordBatch, consumer_of
 from processors.fold import FoldFactory
 from processors.slot_runner import Ports, SlotRunner
 from processors.slot_task import SlotTask
+from projections.errors import BrokenInvariantError
 from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of_partition
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +79,11 @@ class SlotTable:
         task.drain()
 
     def _on_done(self, running: asyncio.Task[None]) -> None:
-        error = None if running.cancelled() else running.exception()
+        error: BaseException | None = None
+        if not running.cancelled():
+            error = running.exception()
+        elif any(held is running for _, held in self._tasks.values()):
+            error = BrokenInvariantError(f"{running.get_name()} was cancelled by something that it called")
         if error is not None:
             _log.error("worker stops", why=str(error), exc_info=error)
             self._crash = asyncio.ensure_future(self._app.crash(error))
