@@ -104,7 +104,7 @@ def test_an_alert_tells_the_budget_its_period_and_the_amounts() -> None:
     """All that a person needs to act, in one event."""
     (alert,) = Ledger(limit_nano_usd=2_000_000_000).post(("2024-02-01T00:00Z", 1_200_000_000))
     assert alert.kind is AlertKind.BUDGET_THRESHOLD
-    assert (alert.subject, alert.tenant, alert.key) == ("acme/b1", "acme", "acme")
+    assert (alert.subject, alert.tenant, alert.tenant_or_provider) == ("acme/b1", "acme", "acme")
     assert alert.title == "Budget b1: 50% reached, 1.2 of 2 USD spent"
     assert (alert.period_start, alert.period_end) == (us("2024-02-01T00:00Z"), us("2024-03-01T00:00Z"))
     assert (alert.value_nano_usd, alert.limit_nano_usd) == (1_200_000_000, 2_000_000_000)

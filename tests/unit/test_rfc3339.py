@@ -35,8 +35,11 @@ def test_an_rfc_3339_time_is_exact_to_the_microsecond(text: str, time_us: int) -
         "2026-W09-7T12:00:00Z",
         "2026-03-01T24:00:00Z",
         "2026-13-01T00:00:00Z",
-    ]
-    + ["2026-03-01T12:00:60Z", "1772366400", "2026-03-01T12:00:00+25:00", "2026-03-01T12:00:00Z\n"],
+        "2026-03-01T12:00:60Z",
+        "1772366400",
+        "2026-03-01T12:00:00+25:00",
+        "2026-03-01T12:00:00Z\n",
+    ],
 )
 def test_anything_else_is_no_time(text: str) -> None:
     """A form that Python would read and RFC 3339 does not have is refused too."""
