@@ -74,7 +74,10 @@ async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], N
         async def committed(topic: str, partition: int) -> int:
             return await consumer_of(app).committed_offset(TP(log.full_name(topic), partition))
 
-        ports = Ports(log, store, publisher, LogReader(log), owner, committed)
+        def acknowledge(topic: str, partition: int, offset: int) -> None:
+            consumer_of(app).acknowledge(TP(log.full_name(topic), partition), offset)
+
+        ports = Ports(log, store, publisher, LogReader(log), owner, committed, acknowledge)
         folds: dict[str, FoldFactory] = {
             "usage": lambda slot: TenantFold(slot, Past(log, codec, ports.reader, slot.partition), store),
             "health": lambda slot: ProviderFold(slot, Past(log, codec, ports.reader, slot.partition), store),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -19,10 +20,13 @@ from processors.batching import RecordBatch
 from processors.fold import Fold, FoldFactory, Opening, Step
 from processors.poison import PoisonGuard
 from processors.retry import until_done
+from projections.errors import BrokenInvariantError
 from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +51,8 @@ class Ports:
     owner: str
     committed: Callable[[str, int], Awaitable[int]]
     """Next offset that the consumer group has acknowledged of a topic's partition; 0 when none."""
+    acknowledge: Callable[[str, int, int], None]
+    """Tell the group, soon, the next offset of a topic's partition. It never moves back."""
 
 
 @dataclass(slots=True)
@@ -87,7 +93,9 @@ class SlotRunner:
         self._clock_us = lease.clock_us
         await self._publish(lease.outbox)
         self._decided_to = await until_done("log", self._committed)
-        self._fold = await until_done("log", self._opened_fold)
+        self._fold = await until_done("log", lambda: self._trusted(self._opened_fold()))
+        for topic, offset in self._next.items():
+            self.ports.acknowledge(topic, self.slot.partition, offset)
         _log.info("slot opened", slot=str(self.slot), epoch=lease.epoch, next=self._next)
         self.is_open = True
         return dict(self._next)
@@ -141,11 +149,19 @@ class SlotRunner:
 
     async def _fold_part(self, topic: str, batch: RecordBatch) -> None:
         start = self._next[topic]
-        step = await self._fold.apply(topic, batch)
+        step = await self._trusted(self._fold.apply(topic, batch))
         await self._refuse(topic, batch, step)
         await self._commit(topic, start, batch.end, step)
         metrics.FOLDED.labels(topic).inc(len(batch.records) - step.duplicates - len(step.refused))
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
+
+    async def _trusted(self, folding: Awaitable[T]) -> T:
+        """What folding comes to. A state that cannot be may be no longer ours: read after a flush or a new owner."""
+        try:
+            return await folding
+        except BrokenInvariantError:
+            await self.check()
+            raise
 
     async def check(self) -> None:
         """Ask whether the slot is still as this worker left it; raises as `apply` does when it is not."""
