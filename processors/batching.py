@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import faust
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
@@ -142,7 +142,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         """Commit what is still assigned. Unlike in Faust, a failure stops no worker: the next commit says it all again."""
         consumer = self._ensure_consumer()
         assigned = self.assignment()
-        wanted = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in assigned}
+        wanted = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
         try:
             async with asyncio.timeout(GROUP_ANSWERS_WITHIN_S):
                 await consumer.commit(wanted)

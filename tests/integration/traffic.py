@@ -125,6 +125,9 @@ class Traffic:
     acknowledged: int = 0
     """Usage events that the log has for certain."""
 
+    refused: int = 0
+    """Appends that the log did not acknowledge in time."""
+
     def some(self, count: int) -> list[Event]:
         """Calls of which the first provider fails many, with the odd check, decision and repetition among them."""
         random = self.random
@@ -148,6 +151,7 @@ class Traffic:
             try:
                 await self.rig.append(*events)
             except EventsError:
+                self.refused += 1
                 await asyncio.sleep(0.05)
                 continue
             self.acknowledged += sum(isinstance(event, UsageRecorded) for event in events)

@@ -1,0 +1,110 @@
+"""One worker whose broker sleeps, dies or comes back with another log: it waits, goes on by itself, and is exact after."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from embedded.broker import BrokerServer
+from embedded.kafka import KafkaServer
+from tests.integration.conftest import log_server
+from tests.integration.live_server import LiveServer, eventually, live_server
+from tests.integration.rig import Rig, settings_of_worker
+from tests.integration.traffic import Traffic, traffic, usage
+
+Broker = BrokerServer | KafkaServer
+
+
+@pytest.fixture(scope="module")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
+    """A broker of this module's own, to be stopped and killed."""
+    async with log_server(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveServer]:
+    """A Redis that stays."""
+    async with live_server(tmp_path_factory.mktemp("live")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def rig(broker: Broker, live: LiveServer) -> AsyncIterator[Rig]:
+    """One worker that has begun and has folded some traffic."""
+    settings = settings_of_worker(broker.address, request_timeout_s=1.0)
+    async with Rig(settings, live.settings()) as rig, rig.worker():
+        await rig.append(*Traffic(rig).some(100))
+        await rig.folded()
+        yield rig
+
+
+async def has_been_away(gateway: Traffic) -> None:
+    """Return when the log has refused appends for longer than a session."""
+    times = round(gateway.rig.log.session_timeout_s / gateway.rig.log.request_timeout_s) + 1
+    before = gateway.refused
+
+    async def is_so() -> bool:
+        return gateway.refused > before + times
+
+    await eventually(is_so, 20.0)
+
+
+@asynccontextmanager
+async def asleep(broker: Broker) -> AsyncIterator[None]:
+    """It keeps its connections and answers nothing, then all at once."""
+    broker.child.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        broker.child.send(signal.SIGCONT)
+
+
+async def test_a_broker_that_sleeps_longer_than_the_session(rig: Rig, broker: Broker) -> None:
+    """The worker finds back into its group and goes on where it was."""
+    async with traffic(rig) as gateway, asleep(broker):
+        await has_been_away(gateway)
+    await rig.folded()
+    await rig.append(usage("awake"))
+    await rig.folded()
+    assert await rig.violations() == []
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_is_killed_and_restarts_with_its_log(rig: Rig, broker: Broker) -> None:
+    """All that was acknowledged is there, and the worker goes on without a restart."""
+    async with traffic(rig) as gateway:
+        await broker.kill()
+        await has_been_away(gateway)
+        await broker.start()
+    await rig.folded()
+    await rig.append(usage("back"))
+    await rig.folded()
+    assert await rig.violations() == []
+
+
+async def test_a_worker_stops_while_its_broker_sleeps(broker: Broker, live: LiveServer) -> None:
+    """It waits for no answer longer than a few seconds."""
+    async with Rig(settings_of_worker(broker.address), live.settings()) as rig, AsyncExitStack() as working:
+        await working.enter_async_context(rig.worker())
+        await rig.append(*Traffic(rig).some(20))
+        await rig.folded()
+        async with asleep(broker):
+            await working.aclose()
+
+
+async def test_a_replaced_log_is_begun_anew(broker: Broker, live: LiveServer) -> None:
+    """New topics under the same group and namespace: a checkpoint beyond the log's end speaks of another log."""
+    old = settings_of_worker(broker.address)
+    namespace = live.settings()
+    async with Rig(old, namespace) as rig, rig.worker():
+        await rig.append(*Traffic(rig).some(200))
+        await rig.folded()
+    new = old.model_copy(update={"topic_prefix": f"{old.topic_prefix}new."})
+    async with Rig(new, namespace) as rig, rig.worker():
+        await rig.append(*Traffic(rig).some(20))
+        await rig.folded()
+        assert await rig.violations() == []
