@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI
 
 from api import openapi
+from api.allow import allowed_methods
 from api.ingest import wall_clock_us
 from api.kinds import Kinds
 from api.live_reads import LiveReads, PushedPositions
@@ -40,6 +41,10 @@ TAGS = [
     {"name": "health", "description": "For load balancers and monitoring."},
 ]
 
+ROUTERS = tuple(
+    routes.router for routes in (events, breakers, providers, budgets, spend, status, health, metrics)
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -61,9 +66,9 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for routes in (events, breakers, providers, budgets, spend, status, health, metrics):
-        app.include_router(routes.router)
-    add_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    add_handlers(app, lambda path: allowed_methods(ROUTERS, path))
     openapi.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_body_bytes=settings.api.max_body_bytes)

@@ -37,17 +37,18 @@ async def asked(
         Query(
             description="Position vector that the live state must have reached, as a write answered it.",
             examples=["usage-3:1042"],
-            max_length=10_000,
+            json_schema_extra={"pattern": r"^([a-z-]+-\d+:\d+(,[a-z-]+-\d+:\d+)*)?$"},
+            max_length=8_000,
         ),
     ] = None,
 ) -> Asked:
     """The consistency of a read, from its query."""
-    wanted = consistency or (Consistency.SESSION if at_least else Consistency.EVENTUAL)
-    if wanted is Consistency.SESSION and not at_least:
+    wanted = consistency or (Consistency.EVENTUAL if at_least is None else Consistency.SESSION)
+    if wanted is Consistency.SESSION and at_least is None:
         raise invalid_value(
             "at_least", "is required with consistency=session: the positions that a write answered"
         )
-    if wanted is not Consistency.SESSION and at_least:
+    if wanted is not Consistency.SESSION and at_least is not None:
         raise invalid_value("at_least", f"goes with consistency=session, not {wanted}")
     return Asked(wanted, parse_vector(at_least or ""))
 

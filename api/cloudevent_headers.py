@@ -12,25 +12,17 @@ from typing import Any
 from events.publisher import Header
 
 OWN_ATTRIBUTES = frozenset(
-    {
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "time",
-        "subject",
-        "datacontenttype",
-        "dataschema",
-        "data",
-        "data_base64",
-    }
+    {"specversion", "id", "source", "type", "time", "datacontenttype", "data", "data_base64"}
     | {"tenant", "correlationid", "causationid", "traceparent", "tracestate"}
 )
+"""What has a place of its own; `subject` and `dataschema` have none, and travel as extensions do."""
+
 MAX_EXTENSIONS = 16
 MAX_EXTENSION_CHARS = 1000
 MAX_TRACESTATE_CHARS = 512
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TEXTS = frozenset({"subject", "dataschema"})
 _NAME = re.compile(r"[a-z0-9]{1,20}")
 
 
@@ -69,9 +61,9 @@ def _extension(name: str, value: Any) -> Header:
             "is no attribute of an event, nor an extension: those are 1-20 of a-z and 0-9", name
         )
     match value:
-        case bool():
+        case bool() if name not in _TEXTS:
             text = "true" if value else "false"
-        case int():
+        case int() if name not in _TEXTS:
             text = str(value)
         case str() if len(value) <= MAX_EXTENSION_CHARS:
             text = value

@@ -10,6 +10,7 @@ from projections.live.budget import Budgets
 from projections.live.check import CheckHealth
 from projections.live.health import DeploymentHealth
 from projections.live.kind import Kind
+from projections.live.override import StandingOverride
 from projections.live.provider import ProviderSettings
 from projections.live.routing import Routing
 from projections.live.spend import SpendDay
@@ -24,6 +25,7 @@ class Kinds:
     breaker: Kind[Breaker]
     window: Kind[Window]
     provider: Kind[ProviderSettings]
+    override: Kind[StandingOverride]
     health: Kind[DeploymentHealth]
     check: Kind[CheckHealth]
     routing: Kind[Routing]
@@ -37,6 +39,7 @@ class Kinds:
             breaker=Kind("breaker", Breaker.from_json, ttls.breaker_s),
             window=Kind("window", Window.from_json, ttls.breaker_s),
             provider=Kind("provider", ProviderSettings.from_json, ttls.health_s),
+            override=Kind("override", StandingOverride.from_json, ttls.breaker_s),
             health=Kind("health", DeploymentHealth.from_json, ttls.health_s),
             check=Kind("check", CheckHealth.from_json, ttls.health_s),
             routing=Kind("routing", Routing.from_json, ttls.routing_s),

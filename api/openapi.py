@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
             schemas["Problem"] = PROBLEM_SCHEMA
             for event in PRODUCER_TYPES:
                 schemas |= _cloud_event(event)
-            _drop_stock_validation_errors(document)
+            _mend_answers(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -148,6 +148,8 @@ def _cloud_event(event: type[Event]) -> dict[str, Any]:
         "required": [key for key in whole["required"] if key not in _ENVELOPE],
         "additionalProperties": False,
     }
+    if "provider" in data["properties"]:
+        data["properties"]["provider"] |= {"pattern": "^[^/]*$"}
     if event in MONEY:
         outside, inside = MONEY[event]
         data["properties"][outside] = {
@@ -176,33 +178,41 @@ def _envelope(event: type[Event], name: str) -> dict[str, Any]:
             "source": {**text, "description": "Who says so."},
             "type": {"enum": [name, f"interlock.{name}", f"interlock.{name}.v1"]},
             "time": {
-                "type": "string",
+                "type": ["string", "null"],
                 "format": "date-time",
                 "description": "When it happened; default: now.",
             },
             "datacontenttype": {"const": "application/json"},
-            "subject": {"type": "string"},
-            "tenant": text if keyed_by_tenant else {"type": "string", "maxLength": 256},
+            "subject": {"type": "string", "maxLength": 1000},
+            "dataschema": {"type": "string", "maxLength": 1000},
+            "tenant": text if keyed_by_tenant else optional,
             "correlationid": optional,
             "causationid": optional,
             "traceparent": {
-                "type": "string",
+                "type": ["string", "null"],
                 "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
             },
-            "tracestate": {"type": "string", "maxLength": 512},
+            "tracestate": {"type": ["string", "null"], "maxLength": 512},
             "data": {"$ref": f"{REF}{name}Data"},
         },
+        "propertyNames": {"pattern": "^[a-z0-9]{1,20}$"},
         "additionalProperties": {"type": ["string", "integer", "boolean"], "maxLength": 1000},
         "example": deepcopy(_EXAMPLES[name]),
     }
 
 
-def _drop_stock_validation_errors(document: dict[str, Any]) -> None:
-    """FastAPI announces its own shape of a 422; ours is a Problem."""
-    for operations in document["paths"].values():
+def _mend_answers(document: dict[str, Any]) -> None:
+    """FastAPI announces its own shape of a 422, ours is a Problem; what is no HTTP is refused before all routes."""
+    for path, operations in document["paths"].items():
         for operation in operations.values():
-            stock = operation["responses"].get("422", {}).get("content", {}).get("application/json")
-            if stock is not None:
-                operation["responses"].update({"422": problems(422)[422]})
+            answers = operation["responses"]
+            if "{" in path:
+                # A name with a line break in it, or with one slash too many, fits no route.
+                answers.setdefault("404", problems(404)[404])
+            if "application/json" in answers.get("422", {}).get("content", {}):
+                answers["422"] = problems(422)[422]
+            answers.setdefault(
+                "400", {"description": "No HTTP that can be parsed, for example a URL of over 64 KiB."}
+            )
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)

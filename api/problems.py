@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -224,11 +224,17 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "internal", "Interlock has a defect", "it was logged under this request_id")
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every known error with its problem; an unknown one is left to what surrounds the request."""
+def add_handlers(app: FastAPI, methods_of: Callable[[str], str]) -> None:
+    """Answer every known error with its problem; an unknown one is left to what surrounds the request.
+
+    `methods_of` gives the methods of a path, for the header `Allow`.
+    """
 
     async def answer(request: Request, error: Exception) -> Response:
-        return problem_response(problem_of(error), request)
+        problem = problem_of(error)
+        if problem.status == 405:
+            problem = replace(problem, headers={"Allow": methods_of(request.url.path)})
+        return problem_response(problem, request)
 
     handler: Callable[[Request, Exception], Awaitable[Response]] = answer
     for kind in PROBLEMS:

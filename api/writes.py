@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import fields
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Header, Response
 
 from api.asked import POSITIONS_HEADER
 from api.ingest import wall_clock_us
@@ -18,10 +18,18 @@ from events.codec import from_record, to_record
 from events.envelope import Event
 from events.errors import InvalidEventError
 from events.ids import uuid7
-from events.publisher import Header
+from events.publisher import Header as RecordHeader
 
 SOURCE = "api"
-_ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+_VERSION = re.compile(r"\d+")
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description='Only if the current version is this one, for example `"3"`, or if there is one (`*`); else 412.',
+        pattern=r'^(\*|(W/)?"\d{1,18}")$',
+    ),
+]
 
 
 def operator_event(kind: type[Event], correlation_id: str | None = None, **values: Any) -> Event:
@@ -45,7 +53,7 @@ def operator_event(kind: type[Event], correlation_id: str | None = None, **value
 
 async def append_one(ports: Ports, event: Event, response: Response, traceparent: str | None) -> str:
     """Append the event; its position, which the answer's header carries too."""
-    headers: tuple[Header, ...] = (("traceparent", traceparent.encode()),) if traceparent else ()
+    headers: tuple[RecordHeader, ...] = (("traceparent", traceparent.encode()),) if traceparent else ()
     [position] = await ports.log.publisher.append([event], headers)
     ports.metrics.appended.labels(type(event).__name__).inc()
     response.headers[POSITIONS_HEADER] = str(position)
@@ -56,18 +64,15 @@ def check_if_match(given: str | None, version: int) -> None:
     """412 unless the current version is the one that the client has seen."""
     if given is None:
         return
-    if given.strip() == "*":
+    named = _VERSION.search(given)
+    if named is None:
         if version == 0:
             raise precondition_failed(
                 "If-Match is * and there is none yet: leave the header out to create it"
             )
-        return
-    match = _ETAG.fullmatch(given.strip())
-    if match is None:
-        raise invalid_value("If-Match", 'must be a version in double quotes, for example "3"')
-    if int(match[1]) != version:
+    elif int(named[0]) != version:
         raise precondition_failed(
-            f"the current version is {version}, not {match[1]}: read it again, then decide"
+            f"the current version is {version}, not {named[0]}: read it again, then decide"
         )
 
 

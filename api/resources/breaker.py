@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval, MinLen
 from pydantic import Field, model_validator
@@ -15,8 +15,12 @@ from events.envelope import ErrorText, Name
 from projections.live.breaker import BLOCKING, Breaker, effective_epoch, effective_state
 from projections.live.counting import figures
 from projections.live.gates import credential_gate_since_us, rate_gate_until_us
+from projections.live.override import StandingOverride
 from projections.live.provider import PolicyInForce
 from projections.live.window import Window
+
+Forced = Literal[OverrideMode.FORCED_OPEN, OverrideMode.DISABLED, OverrideMode.METRICS_ONLY]
+"""What can be set; NONE, which clears, is a DELETE."""
 
 _FORCED = frozenset({BreakerState.FORCED_OPEN, BreakerState.DISABLED, BreakerState.METRICS_ONLY})
 
@@ -103,9 +107,7 @@ class BreakerList(View):
 class OverrideBody(Body):
     """What to force, who does it, and why."""
 
-    mode: OverrideMode = Field(
-        description="FORCED_OPEN admits nothing, DISABLED and METRICS_ONLY never block."
-    )
+    mode: Forced = Field(description="FORCED_OPEN admits nothing, DISABLED and METRICS_ONLY never block.")
     actor: Name = Field(examples=["ann@example.com"])
     reason: Annotated[ErrorText, MinLen(1)] = Field(examples=["provider announced maintenance"])
     expires_at: Time | None = Field(None, description="When it ends by itself.")
@@ -115,8 +117,6 @@ class OverrideBody(Body):
 
     @model_validator(mode="after")
     def _sensible(self) -> OverrideBody:
-        if self.mode is OverrideMode.NONE:
-            raise ValueError("mode NONE clears an override: use DELETE")
         if self.expires_at is not None and self.expires_in_s is not None:
             raise ValueError("give expires_at or expires_in_s, not both")
         return self
@@ -166,6 +166,18 @@ def _gates(breaker: Breaker, now_us: int) -> Gates:
         rate_limited_until=format_time_us(until_us) if until_us > now_us else None,
         credential_refused_since=optional_time(since_us),
         credential_refused_as=breaker.refused_kind if since_us is not None else None,
+    )
+
+
+def standing_view(standing: StandingOverride, now_us: int) -> OverrideView | None:
+    """The view of an override of a whole provider; None when none is in force."""
+    if not standing.in_force(now_us):
+        return None
+    return OverrideView(
+        mode=standing.mode,
+        actor=standing.actor,
+        reason=standing.reason,
+        expires_at=optional_time(standing.until_us),
     )
 
 

@@ -11,7 +11,14 @@ from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts, Ports
 from api.problems import invalid_value, not_found
-from api.resources.breaker import BreakerList, BreakerView, OverrideBody, breaker_view
+from api.resources.breaker import (
+    BreakerList,
+    BreakerView,
+    OverrideBody,
+    OverrideView,
+    breaker_view,
+    standing_view,
+)
 from api.resources.values import Accepted
 from api.rfc3339 import parse_time_us
 from api.writes import append_one, operator_event
@@ -58,6 +65,28 @@ async def list_breakers(
     )
 
 
+@router.get(
+    "/breakers/{target:path}/override",
+    summary="The override in force",
+    responses=problems(404, 422, 503, 504),
+)
+async def show_override(target: Target, asked: AskedFor, ports: InPorts, response: Response) -> OverrideView:
+    """What is forced on a deployment, or on a provider as a whole; 404 when nothing is."""
+    now_us = wall_clock_us()
+    if "/" in target:
+        breakers = await ports.reads.some(asked, ports.kinds.breaker, [target])
+        breaker, positions = breakers.states.get(target), breakers.positions
+        view = breaker_view(breaker, now_us).override if breaker is not None else None
+    else:
+        overrides = await ports.reads.some(asked, ports.kinds.override, [target])
+        standing, positions = overrides.states.get(target), overrides.positions
+        view = standing_view(standing, now_us) if standing is not None else None
+    if view is None:
+        raise not_found("override", f"nothing is forced on {target}: PUT it to force something")
+    say_positions(response, positions)
+    return view
+
+
 @router.get("/breakers/{deployment:path}", summary="One breaker", responses=problems(404, 422, 503, 504))
 async def show_breaker(
     deployment: Deployment, asked: AskedFor, ports: InPorts, response: Response
@@ -81,7 +110,7 @@ async def show_breaker(
     "/breakers/{target:path}/override",
     status_code=202,
     summary="Force a breaker",
-    responses=problems(413, 422, 429, 503),
+    responses=problems(400, 413, 422, 429, 503),
 )
 async def force_breaker(
     target: Target, body: OverrideBody, request: Request, ports: InPorts, response: Response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.asked import Asked, AskedFor, say_positions
 from api.ingest import wall_clock_us
@@ -14,7 +14,7 @@ from api.ports import InPorts, Ports
 from api.problems import ProblemError, not_found
 from api.resources.budget import BudgetBody, BudgetList, BudgetView, budget_view
 from api.resources.values import Accepted
-from api.writes import append_one, check_if_match, operator_event
+from api.writes import IfMatch, append_one, check_if_match, operator_event
 from events.budget_changed import BudgetChange, BudgetChanged
 from events.envelope import Name
 from events.money import parse_usd
@@ -26,9 +26,6 @@ router = APIRouter(prefix="/v1", tags=["budgets"])
 
 Tenant = Annotated[Name, Path(description="Tenant that the budget is under.", examples=["acme"])]
 BudgetId = Annotated[Name, Path(description="Name of the budget within the tenant.", examples=["monthly"])]
-IfMatch = Annotated[
-    str | None, Header(description='Only if the current version is this one, for example `"3"`; else 412.')
-]
 
 
 @router.get("/budgets", summary="Budgets of all tenants", responses=problems(422, 503, 504))
@@ -83,7 +80,7 @@ async def show_budget(
     "/budgets/{tenant}/{budget_id}",
     status_code=202,
     summary="Set a budget",
-    responses=problems(412, 413, 422, 429, 503),
+    responses=problems(400, 412, 413, 422, 429, 503),
 )
 async def set_budget(
     *,

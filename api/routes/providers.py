@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from api.asked import AskedFor, say_positions
 from api.ingest import wall_clock_us
@@ -14,7 +14,7 @@ from api.problems import ProblemError, not_found
 from api.resources.health import ProviderHealthView, health_of_provider
 from api.resources.provider import ProviderBody, ProviderList, ProviderView, provider_view
 from api.resources.values import Accepted
-from api.writes import append_one, check_if_match, operator_event
+from api.writes import IfMatch, append_one, check_if_match, operator_event
 from events.envelope import Name
 from events.provider_changed import ProviderChanged
 from projections.live.breaker import effective_state
@@ -25,9 +25,6 @@ from projections.live.provider import initial
 router = APIRouter(prefix="/v1", tags=["providers"])
 
 Provider = Annotated[Name, Path(description="Provider, for example openai.", examples=["openai"])]
-IfMatch = Annotated[
-    str | None, Header(description='Only if the current version is this one, for example `"3"`; else 412.')
-]
 
 
 @router.get("/providers", summary="All providers", responses=problems(422, 503, 504))
@@ -93,7 +90,7 @@ async def show_health(
     "/providers/{provider}",
     status_code=202,
     summary="Set a provider",
-    responses=problems(412, 413, 422, 429, 503),
+    responses=problems(400, 412, 413, 422, 429, 503),
 )
 async def set_provider(
     *,

@@ -101,13 +101,20 @@ def test_an_event_without_a_time_happens_now() -> None:
 
 def test_trace_context_and_extensions_become_headers() -> None:
     """Nothing that a producer says is lost; its own trace context goes before the request's."""
-    item = usage() | {"traceparent": TRACEPARENT, "tracestate": "a=b", "gatewayzone": "eu-1", "canary": True}
+    item = usage() | {
+        "traceparent": TRACEPARENT,
+        "tracestate": "a=b",
+        "gatewayzone": "eu-1",
+        "canary": True,
+        "subject": "s",
+    }
     [own] = decoded(item, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-00")
     assert own.headers == (
         ("traceparent", TRACEPARENT.encode()),
         ("tracestate", b"a=b"),
         ("ce_canary", b"true"),
         ("ce_gatewayzone", b"eu-1"),
+        ("ce_subject", b"s"),
     )
     [inherited] = decoded(usage(), traceparent=TRACEPARENT)
     assert inherited.headers == (("traceparent", TRACEPARENT.encode()),)
@@ -139,6 +146,8 @@ def test_trace_context_and_extensions_become_headers() -> None:
         ({"tracestate": 7}, "tracestate", "string"),
         ({"Bad-Name": "x"}, "Bad-Name", "extension"),
         ({"extension": {"a": 1}}, "extension", "string"),
+        ({"subject": None}, "subject", "string"),
+        ({"dataschema": False}, "dataschema", "string"),
         ({f"ext{n}": "x" for n in range(17)}, "", "17 extension attributes"),
     ],
 )

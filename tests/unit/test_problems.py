@@ -116,7 +116,7 @@ def test_a_lagging_read_says_how_far_behind() -> None:
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """An application whose one route fails as told."""
     app = FastAPI()
-    add_handlers(app)
+    add_handlers(app, lambda _: "GET, PUT")
     errors = {kind.__name__: kind for kind in PROBLEMS}
 
     @app.get("/fail/{name}")
@@ -147,7 +147,7 @@ async def test_a_path_that_is_not_there_is_a_problem_too(client: httpx.AsyncClie
     response = await client.get("/nowhere")
     assert (response.status_code, response.json()["type"]) == (404, "urn:interlock:problem:not-found")
     response = await client.post("/fail/x")
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, PUT")
 
 
 async def test_a_wrong_parameter_is_named(client: httpx.AsyncClient) -> None:

@@ -170,10 +170,12 @@ async def test_an_override_is_in_force_until_it_is_cleared(world: World) -> None
     assert (one["state"], one["admits"], one["cause"]) == ("FORCED_OPEN", False, "OVERRIDE_SET")
     assert (one["override"]["actor"], one["override"]["reason"]) == ("ann", "maintenance")
     assert one["override"]["expires_at"] > one["at"]
+    assert await world.read(f"{path}/override") == one["override"]
     cleared = await world.http.delete(f"{path}/override", params={"actor": "ann", "reason": "done"})
     assert cleared.status_code == 202
     one = await world.read(path, cleared.json()["positions"])
     assert (one["state"], one["override"], one["cause"]) == ("CLOSED", None, "OVERRIDE_CLEARED")
+    assert (await world.http.get(f"{path}/override")).status_code == 404
 
 
 async def test_a_provider_can_be_forced_as_a_whole(world: World) -> None:
@@ -188,12 +190,14 @@ async def test_a_provider_can_be_forced_as_a_whole(world: World) -> None:
     later = await world.sent(usage(provider=provider, model="later", outcome="TIMEOUT"))
     new = await world.read(f"/v1/breakers/{provider}/later", later)
     assert (known["state"], new["state"]) == ("DISABLED", "DISABLED")
+    forced = await world.read(f"/v1/breakers/{provider}/override", token)
+    assert (forced["mode"], forced["actor"], forced["expires_at"]) == ("DISABLED", "ann", None)
 
 
 @pytest.mark.parametrize(
     "change, says",
     [
-        ({"mode": "NONE"}, "DELETE"),
+        ({"mode": "NONE"}, "FORCED_OPEN"),
         ({"mode": "OPEN"}, "FORCED_OPEN"),
         ({"actor": ""}, "actor"),
         ({"reason": ""}, "reason"),
@@ -209,3 +213,11 @@ async def test_a_wrong_override_is_422_and_named(change: dict[str, Any], says: s
     response = await world.http.put("/v1/breakers/p/m/override", json=body | change)
     assert response.status_code == 422, response.text
     assert says in response.text
+
+
+async def test_a_method_that_a_path_has_not_is_405_with_those_it_has(world: World) -> None:
+    """All of them, also when several routes share the path."""
+    budget = await world.http.post("/v1/budgets/acme/b")
+    assert (budget.status_code, budget.headers["allow"]) == (405, "DELETE, GET, PUT")
+    override = await world.http.post("/v1/breakers/p/m/override")
+    assert (override.status_code, override.headers["allow"]) == (405, "DELETE, GET, PUT")
