@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from embedded.ports import free_port
@@ -150,6 +150,22 @@ async def test_large_records_are_read(reader: LogReader, make_log_settings: LogS
         await publisher.append_encoded([Encoded("usage", b"acme", value) for value in values])
     held = await everything(LogReader(settings), "usage")
     assert [record.value for record in held[0]] == values
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_compressed_batches_of_other_producers_are_read(
+    reader: LogReader, settings: LogSettings, codec: str
+) -> None:
+    """A codec that is missing here would stop a worker at the first such batch."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, compression_type=codec)
+    await producer.start()
+    try:
+        for number in range(100):
+            await producer.send(settings.full_name("usage"), str(number).encode() * 100, b"acme")
+    finally:
+        await producer.stop()
+    held = await everything(reader, "usage")
+    assert [record.value for record in held[0]] == [str(number).encode() * 100 for number in range(100)]
 
 
 async def test_a_partition_that_is_not_there_is_named(reader: LogReader) -> None:
