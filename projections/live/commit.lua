@@ -112,15 +112,19 @@ local function commit(keys, args)
   return { 'OK', revision }
 end
 
--- KEYS: meta, outbox. ARGV: epoch, last seq that is on the log, channel, message, (hint, offset)...
+-- KEYS: meta, outbox. ARGV: epoch, revision, last seq that is on the log, channel, message, (hint, offset)...
+-- A slot that was rolled back has to find again what it now knows nothing of: its hints stay where they were.
 local function published(keys, args)
   local refused = refusal(keys[1], args[1])
   if refused then
     return refused
   end
-  local stored = redis.call('HMGET', keys[1], 'published_seq', 'outbox_seq')
-  local from, upto = tonumber(stored[1]), math.min(tonumber(args[2]), tonumber(stored[2]))
-  local fields = slice(args, 5, #args - 4)
+  local stored = redis.call('HMGET', keys[1], 'revision', 'published_seq', 'outbox_seq')
+  if stored[1] ~= args[2] then
+    return { 'LOST', 'the slot is at revision ' .. stored[1] .. ', its owner at ' .. args[2] }
+  end
+  local from, upto = tonumber(stored[2]), math.min(tonumber(args[3]), tonumber(stored[3]))
+  local fields = slice(args, 6, #args - 5)
   if upto > from then
     redis.call('LTRIM', keys[2], upto - from, -1)
     fields[#fields + 1] = 'published_seq'
@@ -128,7 +132,7 @@ local function published(keys, args)
   end
   if #fields > 0 then
     redis.call('HSET', keys[1], unpack(fields))
-    redis.call('PUBLISH', args[3], args[4])
+    redis.call('PUBLISH', args[4], args[5])
   end
   return { 'OK' }
 end

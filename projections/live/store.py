@@ -84,10 +84,14 @@ class LiveStore:
         self._revisions[lease.slot] = (lease.epoch, int(reply[1]))
 
     async def published(self, lease: Lease, up_to_seq: int, derived: Mapping[str, int]) -> None:
-        """Outbox entries to `up_to_seq`, included, are on the log: drop them. `derived` sets the hints of those names."""
+        """Outbox entries to `up_to_seq`, included, are on the log: drop them. `derived` sets the hints of those names.
+
+        Raises as `commit` does: what was published may be unknown to a slot that was rolled back meanwhile.
+        """
         keys = (self.keyspace.meta(lease.slot), self.keyspace.outbox(lease.slot))
         arguments: list[Argument] = [
             lease.epoch,
+            self._revision(lease),
             up_to_seq,
             self.keyspace.channel,
             Change(lease.slot).to_json(),

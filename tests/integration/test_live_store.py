@@ -265,6 +265,20 @@ async def test_roll_back_beyond_the_acquisition_is_noticed(one: LiveStore, serve
         await one.published(lease, 0, {})
 
 
+async def test_rolled_back_slot_is_told_nothing_of_what_was_published(
+    one: LiveStore, server: LiveServer
+) -> None:
+    """It has to look for it on the log again, so its hints stay where they were, although its owner is the same."""
+    lease = await one.acquire(USAGE, "ann")
+    async with server.client() as client:
+        old = await snapshot(client, one.settings.namespace)
+        await one.commit(lease, usage(0, 5, {}, entry(1)))
+        await roll_back(client, one.settings.namespace, old)
+    with pytest.raises(StaleCheckpointError, match="at revision"):
+        await one.published(lease, 1, {"outcomes.1": 17})
+    assert (await one.acquire(USAGE, "ann")).derived == {}
+
+
 async def test_outbox_waits_until_it_is_published(store: LiveStore) -> None:
     """The next owner gets what is not on the log yet, and where to look for what is."""
     lease = await store.acquire(USAGE, "ann")
