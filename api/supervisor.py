@@ -73,7 +73,7 @@ class Supervisor:
             await self._until_stopped(self._start_and_watch(stack, ready))
         finally:
             self._stop.set()
-            remove_addresses(self.plan.data)
+            remove_addresses(self.plan.data, os.getpid())
             await self._stop_all(stack)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
@@ -112,7 +112,7 @@ class Supervisor:
                 task.cancel()
 
     def _settings(self, stack: EmbeddedStack) -> Settings:
-        """The plan's settings with the addresses of the servers, and a free port where the API's is taken."""
+        """The plan's settings with the addresses of the servers, and a free port for an API whose port is 0."""
         given, at = self.plan.settings, stack.addresses
         return given.model_copy(
             update={

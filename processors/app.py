@@ -39,10 +39,17 @@ FOLDED_TOPICS = tuple(topic for topics in TOPICS_OF_LEAD.values() for topic in t
 _log = structlog.get_logger(__name__)
 
 
+class _App(faust.App):
+    """Faust makes folders for its tables where the process was started; there are no tables here."""
+
+    def _create_directories(self) -> None:
+        """Nothing is kept in files, so a worker runs in a folder that it may not write to."""
+
+
 def create_app(settings: LogSettings) -> faust.App:
     """A Faust app on the batch transport, with no tables, no web server and no topics of its own."""
     url = URL("kafka://" + settings.bootstrap.split(",")[0])
-    app = faust.App(
+    app = _App(
         settings.group_id,
         broker=[URL(f"kafka://{address}") for address in settings.bootstrap.split(",")],
         store="memory://",

@@ -11,9 +11,9 @@ from api.cli.output import AsJson, print_facts, print_json, print_table, say
 
 app = typer.Typer(help="Circuit breakers: list, show, override, clear.", no_args_is_help=True)
 
-Deployment = Annotated[str, typer.Argument(help="provider/model[@region]")]
+Deployment = Annotated[str, typer.Argument(help=r"provider/model\[@region]")]
 Target = Annotated[
-    str, typer.Argument(help="provider/model[@region], or a provider for all its deployments.")
+    str, typer.Argument(help=r"provider/model\[@region], or a provider for all its deployments.")
 ]
 Actor = Annotated[str, typer.Option(envvar="USER", help="Who does it.")]
 

@@ -72,7 +72,8 @@ def set_budget(
     provider: Annotated[str | None, typer.Option(help="Only calls to this provider.")] = None,
     model: Annotated[str | None, typer.Option(help="Only calls to this model of the provider.")] = None,
     enforcement: Annotated[
-        str, typer.Option(help="`hard` denies beyond the limit, `soft` only alerts.")
+        str,
+        typer.Option(help="`hard` tells gateways to deny calls once it is exhausted, `soft` only alerts."),
     ] = "hard",
     alert_at: Annotated[str, typer.Option(help="Soft limits, percent, with commas between.")] = "50,80,100",
     rollover_cap_usd: Annotated[str, typer.Option(help="Most that rolls over to the next period.")] = "0",

@@ -24,7 +24,10 @@ def up(
     ] = Path(".interlock"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port of the API; 0 takes a free one.")
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port of the API, 0 for a free one; default: the setting api.port."
+        ),
     ] = None,
     also: Annotated[
         str,

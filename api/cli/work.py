@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def work(
     metrics_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65_535, help="Serve Prometheus metrics on this port of 127.0.0.1."),
+        typer.Option(min=0, max=65_535, help="Serve Prometheus metrics on this port."),
     ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address that the metrics are served on.")] = "127.0.0.1",
 ) -> None:
     """Fold the log into the live projections until SIGTERM or Ctrl-C. Any number of workers may run.
 
@@ -33,7 +34,7 @@ def work(
     if metrics_port is not None:
         from prometheus_client import start_http_server
 
-        start_http_server(metrics_port, addr="127.0.0.1")
+        start_http_server(metrics_port, addr=metrics_host)
     run(_work(settings))
 
 

@@ -32,7 +32,9 @@ class BudgetBody(Body):
         "UTC", description="IANA time zone that periods begin in.", examples=["Europe/Berlin"]
     )
     limit_usd: Usd = Field(description="Limit of one period, US dollars.")
-    hard: Flag = Field(True, description="True: requests beyond it are denied; false: it only alerts.")
+    hard: Flag = Field(
+        True, description="True: gateways are to deny calls once `state` is EXHAUSTED; false: it only alerts."
+    )
     soft_limits_percent: Annotated[list[Percent], MaxLen(20)] = Field(
         [50, 80, 100], description="An alert is raised once per threshold and period."
     )
