@@ -8,15 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaConnectionError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    ProducerClosed,
-    RecordListTooLargeError,
-    UnknownError,
-    UnsupportedVersionError,
-)
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from events.catalogue import TOPIC_OF_EVENT
 from events.codec import Codec
@@ -27,12 +19,10 @@ from events.in_flight import InFlight
 from events.lane import Lane, Part
 from events.partitioner import partition_of
 from events.positions import Position
+from events.producer import is_final, open_producer, stop_producer
 from events.settings import LogSettings
 
 __all__ = ["Encoded", "Header", "PartlyAppendedError", "Publisher", "wall_clock_ms"]
-
-BATCH_BYTES = 512 * 1024
-STOP_WAIT_S = 2.0
 
 Place = tuple[str, int]
 """Short name of a topic, and a partition of it."""
@@ -66,45 +56,31 @@ class Publisher:
         self._clock_ms = clock_ms
         self._producer: AIOKafkaProducer | None = None
         self._lanes: dict[Place, Lane] = {}
+        self._broken = False
+        self._renewing = asyncio.Lock()
         self._in_flight = InFlight(settings.max_in_flight_events, settings.max_in_flight_bytes)
 
     async def __aenter__(self) -> Self:
-        wanted = self._settings.idempotent
-        try:
-            self._producer = await self._start(idempotent=wanted is not False)
-        except (UnknownError, UnsupportedVersionError):
-            if wanted:
-                raise LogUnavailableError(
-                    "the broker has no idempotent producer: unset INTERLOCK_LOG__IDEMPOTENT"
-                ) from None
-            self._producer = await self._start(idempotent=False)
+        self._producer = await open_producer(self._settings)
         return self
 
-    async def _start(self, *, idempotent: bool) -> AIOKafkaProducer:
-        settings = self._settings
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap,
-            acks="all",
-            enable_idempotence=idempotent,
-            max_batch_size=BATCH_BYTES,
-            request_timeout_ms=int(settings.request_timeout_s * 1000),
-        )
-        try:
-            async with asyncio.timeout(settings.request_timeout_s):
-                await producer.start()
-        except BaseException as error:
-            await _stop(producer)
-            if isinstance(error, (KafkaConnectionError, TimeoutError, OSError)):
-                raise LogUnavailableError(f"no broker answers at {settings.bootstrap}: {error!r}") from error
-            raise
-        return producer
-
     async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         producer, self._producer = self._producer, None
         lanes, self._lanes = self._lanes, {}
         await asyncio.gather(*(lane.close() for lane in lanes.values()))
         if producer is not None:
-            await _stop(producer)
+            await stop_producer(producer)
+
+    async def _renew(self) -> None:
+        """A producer that met an error it does not get over refuses everything from then on: take another."""
+        async with self._renewing:
+            if self._broken:
+                await self._close()
+                self._producer = await open_producer(self._settings)
+                self._broken = False
 
     @property
     def in_flight_events(self) -> int:
@@ -140,6 +116,8 @@ class Publisher:
         sent: list[tuple[Place, list[int], Part]] = []
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
+                if self._broken:
+                    await self._renew()
                 for place, indexes in (await self._places(records)).items():
                     part = Part([records[index] for index in indexes])
                     self._lane(place).put(part)
@@ -181,6 +159,7 @@ class Publisher:
         for failure in failures:
             if isinstance(failure, (MessageSizeTooLargeError, RecordListTooLargeError)):
                 raise EventTooLargeError(f"the log refused the size of a record: {failure!r}") from failure
+        self._broken = self._broken or any(is_final(failure) for failure in failures)
         cause = failures[0]
         if any(position is not None for position in positions):
             raise PartlyAppendedError(positions, repr(cause)) from cause
@@ -193,16 +172,3 @@ class Publisher:
         if self._producer is None:
             raise LogUnavailableError("the publisher is not started: use `async with Publisher(...)`")
         return self._producer
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop a producer for good. While the broker is away its own stop would wait without end for what nobody awaits."""
-    stopping = asyncio.create_task(producer.stop())
-    await asyncio.wait([stopping], timeout=STOP_WAIT_S)
-    if not stopping.done():
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - nothing public ends that wait
-    try:
-        await stopping
-    except KeyError:
-        # A batch was about to be sent again and is gone; then stop() does not come to this.
-        await producer.client.close()

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from itertools import count
 
 import pytest
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 
 from embedded.ports import free_port
 from events.broker import create_topics
@@ -164,6 +165,21 @@ async def test_nothing_of_an_append_overtakes_what_failed_before_it(
             await publisher.append_encoded(records)
         assert sum((await LogReader(settings).ends("usage")).values()) == 0
         assert len(await publisher.append_encoded(records)) == 200
+
+
+@pytest.mark.parametrize("error", [OutOfOrderSequenceNumber(), ProducerFenced(), KafkaError("unexpected")])
+async def test_an_error_that_ends_a_producer_does_not_end_the_publisher(
+    settings: LogSettings, error: KafkaError
+) -> None:
+    """Aiokafka's producer refuses everything after such an error; the publisher takes another one."""
+    async with Publisher(settings, CODEC) as publisher:
+        await publisher.append([usage()])
+        assert publisher._producer is not None
+        publisher._producer._message_accumulator.fail_all(error)
+        with pytest.raises(LogUnavailableError, match=type(error).__name__):
+            await publisher.append([usage()])
+        answers = await asyncio.gather(*(publisher.append([usage()]) for _ in range(5)))
+        assert sorted(position.offset for [position] in answers) == [2, 3, 4, 5, 6]
 
 
 async def test_a_cancelled_append_leaves_room_for_others(settings: LogSettings) -> None:
