@@ -28,12 +28,16 @@ NOTHING = Addresses()
 
 def read_addresses(folder: Path) -> Addresses:
     """What runs from that folder now; a file that a dead process left behind counts for nothing."""
+    found = _read(folder)
+    return found if _lives(found.pid) else NOTHING
+
+
+def _read(folder: Path) -> Addresses:
     try:
         content = orjson.loads((folder / FILE_NAME).read_bytes())
-        found = Addresses(content["pid"], content["api_url"], content["settings"], content["servers"])
+        return Addresses(content["pid"], content["api_url"], content["settings"], content["servers"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return NOTHING
-    return found if _lives(found.pid) else NOTHING
 
 
 def write_addresses(folder: Path, addresses: Addresses) -> None:
@@ -49,16 +53,19 @@ def write_addresses(folder: Path, addresses: Addresses) -> None:
     half.replace(folder / FILE_NAME)
 
 
-def remove_addresses(folder: Path) -> None:
-    """Say that nothing runs."""
-    (folder / FILE_NAME).unlink(missing_ok=True)
+def remove_addresses(folder: Path, pid: int) -> None:
+    """Say that nothing runs any more, unless what runs is another process's."""
+    if _read(folder).pid == pid:
+        (folder / FILE_NAME).unlink(missing_ok=True)
 
 
 def _lives(pid: int) -> bool:
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return pid > 0
+    return True

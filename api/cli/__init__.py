@@ -11,7 +11,7 @@ import sys
 def main() -> None:
     """The console script: an error that a person can mend is one line, a defect is a traceback."""
     from api.cli.app import app
-    from api.cli.exits import Exit, code_of
+    from api.cli.exits import Exit, code_of, line_of
 
     try:
         app()
@@ -20,5 +20,5 @@ def main() -> None:
         if code is None:
             raise
         if code is not Exit.OK:
-            print(f"interlock: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"interlock: {line_of(error)}", file=sys.stderr)
         sys.exit(code)

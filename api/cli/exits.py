@@ -37,7 +37,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     from api.logs import set_up_logging
 
     if not logging.getLogger().handlers:
-        set_up_logging("WARNING")
+        # What a library logs of a failure, the command says in its one line.
+        set_up_logging("CRITICAL")
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
@@ -69,3 +70,13 @@ def code_of(error: BaseException) -> Exit | None:
         BrokenPipeError: Exit.OK,
     }
     return next((codes[kind] for kind in type(error).__mro__ if kind in codes), None)
+
+
+def line_of(error: BaseException) -> str:
+    """What is said of the error, in one line with what to do."""
+    from events.errors import LogUnavailableError
+
+    said = " ".join(str(error).split())
+    if isinstance(error, LogUnavailableError):
+        said += ": start a log with `interlock up`, or set INTERLOCK_LOG__BOOTSTRAP"
+    return said

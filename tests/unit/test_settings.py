@@ -106,14 +106,16 @@ def test_what_kubernetes_sets_for_services_is_no_setting() -> None:
 
 
 def test_commands_find_the_servers_of_a_running_up(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without flags, and behind whatever was set on purpose."""
+    """Without flags, and behind whatever was set on purpose; only the process itself takes its addresses away."""
     (somewhere / ".interlock").mkdir()
     running = Addresses(os.getpid(), "http://127.0.0.1:1", {"log": {"bootstrap": "up:1"}}, {"log": "up:1"})
     write_addresses(somewhere / ".interlock", running)
     assert load_settings().log.bootstrap == "up:1"
     monkeypatch.setenv("INTERLOCK_LOG__BOOTSTRAP", "env:9092")
     assert load_settings().log.bootstrap == "env:9092"
-    remove_addresses(somewhere / ".interlock")
+    remove_addresses(somewhere / ".interlock", os.getpid() + 1)
+    assert read_addresses(somewhere / ".interlock").api_url is not None
+    remove_addresses(somewhere / ".interlock", os.getpid())
     assert read_addresses(somewhere / ".interlock").settings == {}
 
 
