@@ -23,5 +23,5 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
         return
     stopping.cancel()
     with suppress(KafkaError, OSError, TimeoutError):
-        # The stop would have come to this.
-        await asyncio.wait_for(consumer._client.close(), STOP_WITHIN_S)  # noqa: SLF001
+        async with asyncio.timeout(STOP_WITHIN_S):
+            await consumer._client.close()  # noqa: SLF001 - the stop would have come to this

@@ -217,7 +217,8 @@ class LogReader:
 
     async def _bounded(self, awaitable: Awaitable[T]) -> T:
         try:
-            return await asyncio.wait_for(awaitable, self._settings.request_timeout_s)
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                return await awaitable
         except TimeoutError as error:
             raise LogUnavailableError(
                 f"the log did not answer within {self._settings.request_timeout_s} s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -90,9 +89,11 @@ async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], N
             "health": lambda slot: ProviderFold(slot, Past(log, codec, ports.reader, slot.partition), store),
         }
         table = SlotTable(app, ports, folds)
-        resources.push_async_callback(table.close)
         _wire(app, table, log)
-        await _run(app, ready)
+        resources.push_async_callback(app.stop)
+        # Slots end first: they use all the rest.
+        resources.push_async_callback(table.close)
+        await _serve(app, ready)
 
 
 def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
@@ -112,23 +113,12 @@ def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
     consumer_of(app).on_assigned = table.on_assigned
 
 
-async def _run(app: faust.App, ready: Callable[[], None] | None) -> None:
-    stopped = asyncio.ensure_future(_serve(app, ready))
-    try:
-        await stopped
-    finally:
-        stopped.cancel()
-
-
 async def _serve(app: faust.App, ready: Callable[[], None] | None) -> None:
     app.finalize()
     app.discover()
     await app.start()
     if ready is not None:
         ready()
-    try:
-        await app.wait_until_stopped()
-        if app.crash_reason is not None:
-            raise app.crash_reason
-    finally:
-        await app.stop()
+    await app.wait_until_stopped()
+    if app.crash_reason is not None:
+        raise app.crash_reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import faust
@@ -19,6 +19,9 @@ from processors.slot_task import SlotTask
 from projections.errors import BrokenInvariantError
 from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of_partition
 
+CLOSED_WITHIN_S = 5.0
+"""A task that has not ended by then can change nothing more once another owner has taken its slot."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -31,12 +34,14 @@ class SlotTable:
         self._folds = folds
         self._tasks: dict[Slot, tuple[SlotTask, asyncio.Task[None]]] = {}
         self._crash: asyncio.Future[None] | None = None
+        self._closed = False
 
     async def on_assigned(self, partitions: set[TP]) -> None:
         """Give up the slots that went to others and open the new ones."""
+        if self._closed:
+            return
         wanted = {self._slot_of(tp) for tp in partitions}
-        for slot in set(self._tasks) - wanted:
-            await self._close(slot)
+        await self._close(set(self._tasks) - wanted)
         for slot in sorted(wanted - set(self._tasks), key=str):
             self._hold(slot)
             runner = SlotRunner(slot, self._folds[slot.lead], self._ports)
@@ -51,8 +56,7 @@ class SlotTable:
 
     async def on_revoked(self, partitions: set[TP]) -> None:
         """Give up slots before the group gives them to others."""
-        for slot in {self._slot_of(tp) for tp in partitions} & set(self._tasks):
-            await self._close(slot)
+        await self._close({self._slot_of(tp) for tp in partitions} & set(self._tasks))
         metrics.SLOTS.set(len(self._tasks))
 
     async def put(self, event: Any) -> None:
@@ -68,15 +72,18 @@ class SlotTable:
         putting.cancel()
 
     async def close(self) -> None:
-        """Give up everything."""
-        for slot in list(self._tasks):
-            await self._close(slot)
+        """Give up everything, for good."""
+        self._closed = True
+        await self._close(set(self._tasks))
 
-    async def _close(self, slot: Slot) -> None:
-        task, running = self._tasks.pop(slot)
-        running.cancel()
-        await asyncio.wait([running], timeout=5.0)
-        task.drain()
+    async def _close(self, slots: Iterable[Slot]) -> None:
+        closing = [self._tasks.pop(slot) for slot in slots]
+        for _, running in closing:
+            running.cancel()
+        if closing:
+            await asyncio.wait([running for _, running in closing], timeout=CLOSED_WITHIN_S)
+        for task, _ in closing:
+            task.drain()
 
     def _on_done(self, running: asyncio.Task[None]) -> None:
         error: BaseException | None = None

@@ -75,7 +75,8 @@ class SlotTask:
 
     async def _fold_next(self) -> None:
         try:
-            topic, batch, acknowledge = await asyncio.wait_for(self.queue.get(), IDLE_CHECK_S)
+            async with asyncio.timeout(IDLE_CHECK_S):
+                topic, batch, acknowledge = await self.queue.get()
         except TimeoutError:
             await self.runner.check()
             return

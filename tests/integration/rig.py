@@ -21,6 +21,7 @@ from events.catalogue import TOPICS
 from events.codec import Codec
 from events.dead_letters import Letter, read_letters
 from events.envelope import Event
+from events.errors import EventsError
 from events.log_ends import LogEnds
 from events.positions import Partition, Position
 from events.publisher import Publisher
@@ -28,6 +29,7 @@ from events.reader import LogReader, LogRecord
 from events.registry import open_registry
 from events.settings import LogSettings
 from processors.app import run_worker
+from projections.errors import ProjectionError
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
@@ -147,10 +149,16 @@ class Rig:
         try:
             async with asyncio.timeout(within_s):
                 while left:
-                    left = await self.behind()
+                    left = await self._left()
                     await asyncio.sleep(ASK_EVERY_S if left else 0)
         except TimeoutError:
             raise AssertionError(f"not folded within {within_s} s: {left}") from None
+
+    async def _left(self) -> list[str]:
+        try:
+            return await self.behind()
+        except (EventsError, ProjectionError) as error:
+            return [str(error)]
 
     async def state(self, slot: Slot, key: str) -> dict[str, Any] | None:
         """One live state as its JSON document; None when there is none."""
@@ -214,6 +222,11 @@ class Rig:
         finally:
             await consumer.stop()
         return {place: offset for place, offset in found.items() if offset}
+
+    async def lag(self) -> int:
+        """Records that the group has not folded, by what it has committed."""
+        ends, committed = await self.folded_ends(), await self.committed()
+        return sum(end - committed.get(place, 0) for place, end in ends.items())
 
     async def owners(self) -> dict[str, str]:
         """By slot, who acquired it last."""

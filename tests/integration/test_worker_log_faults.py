@@ -35,7 +35,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveSe
 @pytest.fixture(scope="module")
 async def rig(broker: Broker, live: LiveServer) -> AsyncIterator[Rig]:
     """One worker that has begun and has folded some traffic."""
-    settings = settings_of_worker(broker.address, request_timeout_s=1.0)
+    settings = settings_of_worker(broker.address, request_timeout_s=2.0)
     async with Rig(settings, live.settings()) as rig, rig.worker():
         await rig.append(*Traffic(rig).some(100))
         await rig.folded()
@@ -78,8 +78,10 @@ async def test_a_broker_that_is_killed_and_restarts_with_its_log(rig: Rig, broke
     """All that was acknowledged is there, and the worker goes on without a restart."""
     async with traffic(rig) as gateway:
         await broker.kill()
-        await has_been_away(gateway)
-        await broker.start()
+        try:
+            await has_been_away(gateway)
+        finally:
+            await broker.start()
     await rig.folded()
     await rig.append(usage("back"))
     await rig.folded()
