@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from api.cloudevent_headers import HeaderError, record_headers
+from api.event_costs import MONEY, CostError, fill_cost
 from api.rfc3339 import parse_time_us
 from events.catalogue import TOPIC_OF_TYPE
 from events.envelope import Event
-from events.errors import InvalidEventError
-from events.money import parse_usd
-from events.pricing import PRICE_VERSION, price_call
 from events.provider_health_checked import ProviderHealthChecked
 from events.publisher import Header
 from events.routing_decided import RoutingDecided
@@ -34,12 +32,6 @@ OPERATOR_HINTS = {
     "BudgetChanged": "use PUT /v1/budgets/{tenant}/{budget_id}",
     "ProviderChanged": "use PUT /v1/providers/{provider}",
 }
-MONEY = {
-    UsageRecorded: ("cost_usd", "cost_nano_usd"),
-    RoutingDecided: ("estimated_cost_usd", "estimated_cost_nano_usd"),
-}
-"""Field of `data` that holds US dollars as a decimal string, and the event's field that it fills."""
-
 ENVELOPE = tuple(part.name for part in fields(Event))
 _OUTSIDE = {
     "event_id": "id",
@@ -103,14 +95,12 @@ class _TypeRules:
     event: type[Event]
     many: TypeAdapter[list[Any]] = field(init=False)
     data_fields: frozenset[str] = field(init=False)
-    money: tuple[str, str] | None = field(init=False)
 
     def __post_init__(self) -> None:
         kind: Any = self.event
         self.many = TypeAdapter(list[kind])
-        self.money = MONEY.get(self.event)
         own = {part.name for part in fields(self.event)} - set(ENVELOPE)
-        self.data_fields = frozenset(own | {self.money[0]} if self.money else own)
+        self.data_fields = frozenset(own | set(MONEY.get(self.event, ())[:1]))
 
 
 _RULES = {event.__name__: _TypeRules(event) for event in PRODUCER_TYPES}
@@ -179,8 +169,7 @@ def _take(batch: _Batch, index: int, item: Any) -> None:
         return
     if rules is None:
         return
-    record = _record(batch, index, data, rules)
-    record["occurred_at"] = occurred_at
+    record = _record(batch, index, data, rules, occurred_at)
     for inside, outside in _FROM_ATTRIBUTES:
         if outside in item:
             record[inside] = item[outside]
@@ -204,7 +193,9 @@ def _form_and_headers(batch: _Batch, index: int, item: dict[str, Any]) -> tuple[
         return ()
 
 
-def _record(batch: _Batch, index: int, data: dict[str, Any], rules: _TypeRules) -> dict[str, Any]:
+def _record(
+    batch: _Batch, index: int, data: dict[str, Any], rules: _TypeRules, occurred_at: int
+) -> dict[str, Any]:
     """The event's own fields; what is no field of the type is a fault."""
     record = {**data}
     for name in data.keys() - rules.data_fields:
@@ -217,8 +208,11 @@ def _record(batch: _Batch, index: int, data: dict[str, Any], rules: _TypeRules) 
             "data",
             "provider",
         )
-    if rules.money is not None:
-        _read_money(batch, index, record, rules.money)
+    record["occurred_at"] = occurred_at
+    try:
+        fill_cost(rules.event, record)
+    except CostError as error:
+        batch.fault(index, str(error), "data", *((error.field,) if error.field else ()))
     return record
 
 
@@ -281,24 +275,6 @@ def _tenant(batch: _Batch, index: int, item: dict[str, Any], rules: _TypeRules) 
     return tenant
 
 
-def _read_money(batch: _Batch, index: int, record: dict[str, Any], names: tuple[str, str]) -> None:
-    outside, inside = names
-    given = record.pop(outside, None)
-    if given is None:
-        return
-    if record.get(inside) is not None:
-        batch.fault(index, f"is given beside {inside}: give one of them", "data", outside)
-        return
-    try:
-        record[inside] = parse_usd(given) if isinstance(given, str) else _no_money()
-    except ValueError as error:
-        batch.fault(index, str(error), "data", outside)
-
-
-def _no_money() -> int:
-    raise ValueError('must be US dollars as a decimal string, for example "0.001234"')
-
-
 def _validate(
     batch: _Batch, name: str, records: list[dict[str, Any]], received: list[Received | None]
 ) -> None:
@@ -312,12 +288,8 @@ def _validate(
             place, *path = finding["loc"]
             batch.fault(places[int(place)], _sentence(finding["msg"]), *_outside(path))
         return
-    finish: Callable[[Event], Event] = _priced if name == UsageRecorded.__name__ else _as_it_is
     for index, event in zip(places, found, strict=True):
-        try:
-            received[index] = Received(finish(event), batch.headers.get(index, ()))
-        except InvalidEventError as error:
-            batch.fault(index, error.detail, "data", *((error.field,) if error.field else ()))
+        received[index] = Received(event, batch.headers.get(index, ()))
 
 
 def _as_json(records: list[dict[str, Any]]) -> bytes:
@@ -342,26 +314,3 @@ def _outside(path: Sequence[str | int]) -> tuple[str | int, ...]:
     if first in ENVELOPE:
         return (_OUTSIDE.get(str(first), first), *path[1:])
     return ("data", *path)
-
-
-def _as_it_is(event: Event) -> Event:
-    return event
-
-
-def _priced(event: Event) -> Event:
-    assert isinstance(event, UsageRecorded)
-    if event.cost_nano_usd is not None:
-        return event
-    cost_nano_usd = price_call(
-        event.provider,
-        event.model,
-        event.occurred_at,
-        input_tokens=event.input_tokens,
-        output_tokens=event.output_tokens,
-        cached_input_tokens=event.cached_input_tokens,
-    )
-    return (
-        event
-        if cost_nano_usd is None
-        else replace(event, cost_nano_usd=cost_nano_usd, price_version=PRICE_VERSION)
-    )

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from api.cloudevents import MONEY, PRODUCER_TYPES
+from api.cloudevents import PRODUCER_TYPES
+from api.event_costs import MONEY
 from api.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 from events.catalogue import TOPIC_OF_EVENT
 from events.envelope import Event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -16,8 +17,13 @@ MAX_TIME_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
 
 
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 def _uuid(value: str) -> str:
     """Accept any spelling of a UUID and keep the canonical one, so that one id has one spelling."""
+    if _CANONICAL_UUID.fullmatch(value):
+        return value
     try:
         return str(UUID(value))
     except ValueError:
