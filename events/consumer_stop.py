@@ -8,7 +8,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-STOP_WITHIN_S = 3.0
+STOP_WITHIN_S = 2.0
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:

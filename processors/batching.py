@@ -134,9 +134,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_thread_stop(self) -> None:
         """Called by mode when the worker stops: leave the group, within a bound."""
-        await asyncio.wait([asyncio.ensure_future(self.method_queue.stop())], timeout=STOP_WITHIN_S)
+        stopping = [asyncio.ensure_future(self.method_queue.stop())]
         if self._consumer is not None:
-            await stop_consumer(self._consumer)
+            stopping.append(asyncio.ensure_future(stop_consumer(self._consumer)))
+        await asyncio.wait(stopping, timeout=2 * STOP_WITHIN_S)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit what is still assigned. Unlike in Faust, a failure stops no worker: the next commit says it all again."""

@@ -41,7 +41,7 @@ from tests.simulation.properties import PROPERTIES, Evidence
 SHARED_OUT_WITHIN_S = 30.0
 FOLDED_WITHIN_S = 30.0
 ASK_EVERY_S = 0.02
-STOPPED_WITHIN_S = 5.0
+STOPPED_WITHIN_S = 10.0
 _RIGS, _WORKERS = count(1), count(1)
 NOT_STATES = ("meta", "outbox", "index", "permits")
 
