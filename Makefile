@@ -49,8 +49,9 @@ bench: $(READY) ## Each measure beside its raw limit and its peer (ONLY=name for
 ci: check test test-kafka ## What has to be green: check, test, test-kafka
 
 .PHONY: docs
-docs: $(READY) ## Write docs/events.md anew from the schemas
+docs: $(READY) ## Write anew what schemas, settings and metrics say in docs/
 	$(BIN)/python -m events.reference docs/events.md
+	$(BIN)/python -m api.reference docs/operating.md
 
 .PHONY: format
 format: $(READY) ## Mend what ruff can mend

@@ -20,7 +20,9 @@ class LogSettings(BaseModel):
     session_timeout_s: Annotated[float, Interval(ge=1, le=20)] = Field(
         6.0, description="A worker that is silent for so long loses its partitions to the others."
     )
-    partitions: Annotated[int, Interval(ge=1, le=1024)] = Field(4, description="Partitions of a new topic.")
+    partitions: Annotated[int, Interval(ge=1, le=1024)] = Field(
+        4, description="Partitions of every topic; the same in all processes as when the topics were created."
+    )
     replication_factor: Annotated[int, Interval(ge=1, le=9)] = Field(1, description="Copies of a new topic.")
     registry_url: str | None = Field(
         None, description="Confluent-compatible registry; none: ids from schemas/."
