@@ -15,6 +15,7 @@ from events.routing_decided import RoutingDecided
 from processors.batching import RecordBatch
 from processors.bounds import Bounds
 from processors.budget.decide import alerts, days_read
+from processors.budget.headroom import Headroom
 from processors.dedupe import Horizon, Seen
 from processors.fold import NotYetError, Opening, Step
 from processors.recorded import Past, checked_event
@@ -27,7 +28,7 @@ from projections.live.budget import Budgets
 from projections.live.raised import Raised
 from projections.live.routing import Routing
 from projections.live.slots import TENANT_LEAD, TOPICS_OF_LEAD, Slot
-from projections.live.spend import SpendDay, charge, days_in, parse_spend_id, spend_id, touched
+from projections.live.spend import Charges, SpendDay, charge, days_in, parse_spend_id, spend_id, touched
 from projections.live.store import LiveStore
 
 DECODERS: dict[str, Decoder] = {
@@ -50,6 +51,7 @@ class TenantFold:
         self._bounds = Bounds(past.settings, slot.partition)
         self._soundness = Soundness(self._bounds)
         self._states = States(slot, store, DECODERS)
+        self._headroom = Headroom()
         self._seen: dict[str, Seen] = {}
         self._observed_below: dict[Deployment, int] = {}
         self._decided_to: Mapping[str, int] = {}
@@ -97,13 +99,8 @@ class TenantFold:
         clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)
         charges = charge(tallied.sums)
         tenants = list(dict.fromkeys(payer.tenant for payer, _ in tallied.sums))
-        keys = [f"spend:{spend}" for spend in charges]
-        keys += [f"{kind}:{tenant}" for tenant in tenants for kind in ("budgets", "raised")]
-        await self._states.load(keys)
-        for spend, quarters in charges.items():
-            key = f"spend:{spend}"
-            day = self._states.get(key, SpendDay) or SpendDay(parse_spend_id(spend)[2])
-            self._states.put(key, day.plus(quarters))
+        await self._states.load(f"{kind}:{tenant}" for tenant in tenants for kind in ("budgets", "raised"))
+        await self._post(charges)
         source = Source("usage", batch.partition, batch.start, batch.end)
         derived: list[Encoded] = [
             self._encoded(event, clock_us)
@@ -115,11 +112,20 @@ class TenantFold:
                 budgets = self._states.get(f"budgets:{tenant}", Budgets)
                 if budgets is not None:
                     nodes = touched(charges, tenant, (each.node for each in budgets.budgets.values()), days)
-                    derived += await self._alerts(budgets, nodes, clock_us)
+                    near = self._headroom.near(budgets, nodes, charges)
+                    derived += await self._alerts(near, nodes, clock_us)
         self._observed_below = {
             deployment: below for deployment, below in self._observed_below.items() if below > batch.end
         }
         return Step(clock_us, {}, derived, tallied.refused, tallied.duplicates)
+
+    async def _post(self, charges: Charges) -> None:
+        """Add what was charged to the nodes' days."""
+        by_key = {f"spend:{spend}": (spend, quarters) for spend, quarters in charges.items()}
+        await self._states.load(by_key)
+        for key, (spend, quarters) in by_key.items():
+            day = self._states.get(key, SpendDay) or SpendDay(parse_spend_id(spend)[2])
+            self._states.put(key, day.plus(quarters))
 
     async def _single(self, topic: str, batch: RecordBatch) -> Step:
         """Topics with little traffic, one event after the other."""
@@ -166,6 +172,8 @@ class TenantFold:
     async def _alerts(
         self, budgets: Budgets, nodes: dict[str, set[int]], clock_us: int, changed: Collection[str] = ()
     ) -> list[Encoded]:
+        if not budgets.budgets:
+            return []
         tenant = budgets.tenant
         days = days_read(budgets, nodes, clock_us=clock_us, changed=changed)
         await self._states.load(f"spend:{spend_id(tenant, node, day)}" for node, day in days)
@@ -175,6 +183,8 @@ class TenantFold:
             return self._states.get(f"spend:{spend_id(tenant, node, day)}", SpendDay)
 
         found = alerts(budgets, spend_of, nodes, raised, clock_us=clock_us, changed=changed)
+        if nodes:
+            self._headroom.measure(budgets, nodes, spend_of)
         if found:
             self._states.put(f"raised:{tenant}", raised.plus(found))
         return [self._encoded(alert, clock_us) for alert in found]

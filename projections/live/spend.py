@@ -60,15 +60,17 @@ class SpendDay:
 
     day: int
     rows: tuple[Row, ...] = ()
-    total: Spent = NOTHING
+
+    @property
+    def total(self) -> Spent:
+        """Sums of the whole day."""
+        _, *columns = (sum(column) for column in zip(*self.rows, strict=True)) if self.rows else (0, *NOTHING)
+        return Spent(*columns)
 
     def plus(self, charges: Mapping[int, Sequence[int]]) -> SpendDay:
         """With the sums added that `charge` gave for this day."""
         rows = list(self.rows)
-        total = self.total
-        for quarter, sums in charges.items():
-            total = total.plus(sums)
-            cost, calls, input_tokens, output_tokens, unpriced = sums
+        for quarter, (cost, calls, input_tokens, output_tokens, unpriced) in charges.items():
             at = bisect_left(rows, (quarter,))
             if at < len(rows) and rows[at][0] == quarter:
                 _, a, b, c, d, e = rows[at]
@@ -82,7 +84,7 @@ class SpendDay:
                 )
             else:
                 rows.insert(at, (quarter, cost, calls, input_tokens, output_tokens, unpriced))
-        return SpendDay(self.day, tuple(rows), total)
+        return SpendDay(self.day, tuple(rows))
 
     def between(self, first: int, last: int) -> Spent:
         """Sums of the quarter hours [first, last) of this day."""
@@ -106,8 +108,7 @@ class SpendDay:
             (quarter, int(cost), int(calls), int(input_tokens), int(output_tokens), int(unpriced))
             for quarter, cost, calls, input_tokens, output_tokens, unpriced in fields["rows"]
         )
-        totals = [sum(column) for column in zip(*rows, strict=True)]
-        return cls(fields["day"], rows, Spent(*totals[1:]) if rows else NOTHING)
+        return cls(fields["day"], rows)
 
 
 SpendOf: TypeAlias = Callable[[str, int], SpendDay | None]
