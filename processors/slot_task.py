@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -47,9 +46,9 @@ class SlotTask:
         pause_s = 0.0
         while True:
             await asyncio.sleep(pause_s)
-            started_s = time.monotonic()
+            started_s = asyncio.get_running_loop().time()
             cause = await self._own()
-            steady = time.monotonic() - started_s > LONGEST_PAUSE_S
+            steady = asyncio.get_running_loop().time() - started_s > LONGEST_PAUSE_S
             pause_s = 0.0 if steady else min(max(FIRST_PAUSE_S, 2 * pause_s), LONGEST_PAUSE_S)
             metrics.REOPENED.labels(cause).inc()
             self.runner.is_open = False

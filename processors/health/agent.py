@@ -123,7 +123,7 @@ class ProviderFold:
         clock_us = self._clock_us("outcomes")
         before, decided = self._desk.outcomes(event, offset, clock_us)
         result.derived += decided.events
-        alert = credential_alert(before, decided.breaker, clock_us)
+        alert = credential_alert(before, decided.breaker, offset, clock_us)
         if alert is not None and offset >= self._desk.decided_to.get("outcomes", 0):
             result.derived.append(alert)
         health = self._states.get(key, DeploymentHealth) or DeploymentHealth.initial(event)

@@ -56,13 +56,15 @@ def outcomes_of_check(
     )
 
 
-def credential_alert(before: Breaker, after: Breaker, clock_us: int) -> AlertRaised | None:
-    """An alert when the provider begins to refuse the credential."""
-    since_us = credential_gate_since_us(after)
-    if since_us is None or credential_gate_since_us(before) is not None:
+def credential_alert(before: Breaker, after: Breaker, offset: int, clock_us: int) -> AlertRaised | None:
+    """An alert when the provider begins to refuse the credential, with the outcomes record at `offset`.
+
+    Its id follows from the offset: two refusals may well begin at the same clock.
+    """
+    if credential_gate_since_us(after) is None or credential_gate_since_us(before) is not None:
         return None
     return AlertRaised(
-        event_id=derived_id(f"alert:{after.deployment}", f"credential:{since_us}"),
+        event_id=derived_id(f"alert:{after.deployment}", f"credential:{offset}"),
         occurred_at=clock_us,
         source=SOURCE,
         tenant="",
