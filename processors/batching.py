@@ -132,6 +132,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             fetcher._fetch_max_wait_ms = min(MOST_FETCH_WAIT_MS, wait_ms * 2)
         return fetched
 
+    async def stop(self) -> None:
+        """Called by mode, also when a crash has ended the thread already."""
+        if not self.thread_loop.is_closed():
+            await super().stop()
+
     async def on_thread_stop(self) -> None:
         """Called by mode when the worker stops: leave the group, within a bound."""
         stopping = [asyncio.ensure_future(self.method_queue.stop())]

@@ -92,7 +92,7 @@ class SlotTable:
         elif any(held is running for _, held in self._tasks.values()):
             error = BrokenInvariantError(f"{running.get_name()} was cancelled by something that it called")
         if error is not None:
-            _log.error("worker stops", why=str(error), exc_info=error)
+            _log.error("worker stops", why=str(error))
             self._crash = asyncio.ensure_future(self._app.crash(error))
 
     async def _position(self, slot: Slot, offsets: Mapping[str, int]) -> None:

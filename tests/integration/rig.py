@@ -93,7 +93,10 @@ class Rig:
         self.ends = await enter(LogEnds(self.log))
         self.store = await enter(LiveStore(self.live))
         self._raw = AIOKafkaProducer(
-            bootstrap_servers=self.log.bootstrap, max_request_size=64 * 2**20, request_timeout_ms=10_000
+            bootstrap_servers=self.log.bootstrap,
+            max_request_size=64 * 2**20,
+            max_batch_size=2**20,
+            request_timeout_ms=10_000,
         )
         await self._raw.start()
         self._resources.push_async_callback(self._raw.stop)
@@ -126,6 +129,14 @@ class Rig:
             timestamp_ms=timestamp_ms,
         )
         return int(sent.offset)
+
+    async def append_batch(self, topic: str, partition: int, values: Sequence[bytes]) -> None:
+        """Append values without keys as one batch, which one fetch brings whole."""
+        batch = self._raw.create_batch()
+        for value in values:
+            assert batch.append(key=None, value=value, timestamp=None) is not None
+        batch.close()
+        await (await self._raw.send_batch(batch, self.log.full_name(topic), partition=partition))
 
     async def behind(self) -> list[str]:
         """What is not folded yet, or derived and not on the log yet; empty when nothing is left to do."""
