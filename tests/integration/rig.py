@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Self, cast
@@ -30,7 +31,8 @@ from events.registry import open_registry
 from events.settings import LogSettings
 from processors.app import run_worker
 from projections.errors import ProjectionError
-from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of
+from projections.live.spend import SpendDay, Spent, spend_id
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 from tests.integration.live_server import eventually
@@ -175,6 +177,12 @@ class Rig:
         """One live state as its JSON document; None when there is none."""
         raw = (await self.store.read(slot, [key])).get(key)
         return None if raw is None else orjson.loads(raw)
+
+    async def spent(self, tenant: str, node: str = "tenant") -> Spent:
+        """What the live store says of a node of a tenant for this UTC day."""
+        state_id = spend_id(tenant, node, int(datetime.now(UTC).timestamp()) // 86_400)
+        slot, key = slot_of("spend", state_id, self.log.partitions), f"spend:{state_id}"
+        return SpendDay.from_json((await self.store.read(slot, [key]))[key]).total
 
     async def records(self, topic: str) -> dict[int, list[LogRecord]]:
         """All records of a topic by partition."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
 
 from events.alert_raised import AlertKind
 from events.breaker_overridden import OverrideMode
 from events.breaker_transitioned import BreakerState, TransitionCause
-from events.envelope import Event, OutcomeKind
+from events.envelope import OutcomeKind
 from events.money import format_usd
 from events.provider_changed import BreakerPolicy
 from events.provider_health_checked import HealthStatus
 from projections.live.breaker import Breaker, effective_epoch, effective_state
 from projections.live.gates import credential_gate_since_us, rate_gate_until_us
 from projections.live.slots import slot_of
-from projections.live.spend import SpendDay, spend_id
 from tests.integration.live_server import eventually, live_server
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import (
@@ -52,14 +50,6 @@ async def breaker_of(rig: Rig, deployment: str) -> Breaker:
     return Breaker.from_json(raw)
 
 
-async def spent_today(rig: Rig, tenant: str, node: str = "tenant") -> SpendDay:
-    """What the live store says of a node of a tenant for this day."""
-    state_id = spend_id(tenant, node, int(datetime.now(UTC).timestamp()) // 86_400)
-    key = f"spend:{state_id}"
-    slot = slot_of("spend", state_id, rig.log.partitions)
-    return SpendDay.from_json((await rig.store.read(slot, [key]))[key])
-
-
 async def trip(rig: Rig, provider: str, model: str) -> Breaker:
     """Fail a deployment five times in a row; its breaker afterwards."""
     await rig.append(*(failed("trip", provider, model) for _ in range(5)))
@@ -72,10 +62,10 @@ async def test_spend_is_exact_to_the_nano_dollar(rig: Rig) -> None:
     costs = [1, 999_999_999, 2**62, 0, -7, None, 123_456_789_012]
     await rig.append(*(usage("exact", cost_nano_usd=cost, user=f"u{cost}") for cost in costs))
     await rig.folded()
-    day = await spent_today(rig, "exact")
-    assert day.total.cost_nano_usd == sum(cost or 0 for cost in costs)
-    assert (day.total.calls, day.total.unpriced_calls) == (7, 1)
-    assert (await spent_today(rig, "exact", "user=u1")).total.cost_nano_usd == 1
+    spent = await rig.spent("exact")
+    assert spent.cost_nano_usd == sum(cost or 0 for cost in costs)
+    assert (spent.calls, spent.unpriced_calls) == (7, 1)
+    assert (await rig.spent("exact", "user=u1")).cost_nano_usd == 1
     assert await rig.violations() == []
 
 
@@ -86,7 +76,7 @@ async def test_duplicate_usage_is_counted_once(rig: Rig) -> None:
     await rig.folded()
     await rig.append(event, usage("twice", cost_nano_usd=1))
     await rig.folded()
-    assert (await spent_today(rig, "twice")).total.cost_nano_usd == 11
+    assert (await rig.spent("twice")).cost_nano_usd == 11
     assert await rig.violations() == []
 
 
