@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 from typing import Annotated, Any
 
-import orjson
 from annotated_types import Interval, MaxLen
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -27,7 +27,7 @@ def _strict_policy(value: Any) -> Any:
     if unknown:
         raise ValueError(f"has no {', '.join(unknown)}; a policy has {', '.join(sorted(_POLICY_FIELDS))}")
     try:
-        return _POLICY.validate_json(orjson.dumps(value), strict=True)
+        return _POLICY.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         finding = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, finding["loc"]))
