@@ -32,7 +32,9 @@ class CommandError(Exception):
         self.code = code
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(
+    work: Coroutine[Any, Any, T], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
     """Run a command's work to its end, on an event loop of its own; Ctrl-C ends it without a word."""
     from api.logs import set_up_logging
 
@@ -40,7 +42,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         # What a library logs of a failure, the command says in its one line.
         set_up_logging("CRITICAL")
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(work)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
 
