@@ -13,6 +13,8 @@ from events.publisher import Publisher
 from events.settings import LogSettings
 
 _DAY_US = 86_400_000_000
+_MARGIN_US = 60_000_000
+"""An event's record gets its timestamp when it is appended, a little after the event was checked here."""
 
 
 def wall_clock_us() -> int:
@@ -30,7 +32,9 @@ class Appended:
 
 def time_bounds(settings: LogSettings, now_us: int) -> TimeBounds:
     """The bounds that the folds apply to an event's time, so that the edge refuses what they would."""
-    return TimeBounds(now_us, settings.max_event_age_days * _DAY_US, settings.max_event_ahead_s * 1_000_000)
+    return TimeBounds(
+        now_us, settings.max_event_age_days * _DAY_US - _MARGIN_US, settings.max_event_ahead_s * 1_000_000
+    )
 
 
 async def append(publisher: Publisher, received: list[Received]) -> Appended:

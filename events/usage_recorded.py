@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Interval
 
 from events.envelope import (
     Attempt,
@@ -16,6 +19,9 @@ from events.envelope import (
     OptionalName,
     OutcomeKind,
 )
+
+MAX_LATENCY_MS = 7 * 86_400_000
+"""A call that took longer than a week is a unit mistaken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,7 @@ class UsageRecorded(Event):
     input_tokens: Count = 0
     output_tokens: Count = 0
     cached_input_tokens: Count = 0
-    latency_ms: Count = 0
+    latency_ms: Annotated[int, Interval(ge=0, le=MAX_LATENCY_MS)] = 0
     first_token_ms: Count | None = None
     retry_after_ms: Count | None = None
     cost_nano_usd: NanoUsd | None = None

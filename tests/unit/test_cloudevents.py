@@ -167,6 +167,7 @@ def test_a_wrong_attribute_is_named(change: dict[str, Any], path: str, says: str
         ({"input_tokens": 1.5}, "data.input_tokens", "integer"),
         ({"input_tokens": 10**30}, "data.input_tokens", "less than or equal"),
         ({"cached_input_tokens": 5000}, "data.cached_input_tokens", "input_tokens"),
+        ({"latency_ms": 8 * 86_400_000}, "data.latency_ms", "less than or equal"),
         ({"outcome": "FINE"}, "data.outcome", "SUCCESS"),
         ({"provider": ""}, "data.provider", "at least 1 character"),
         ({"provider": "a/b"}, "data.provider", "slash"),
