@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from embedded.process import Child, Launch
 from events.broker import create_topics
@@ -139,6 +140,16 @@ class Rig:
             assert batch.append(key=None, value=value, timestamp=None) is not None
         batch.close()
         await (await self._raw.send_batch(batch, self.log.full_name(topic), partition=partition))
+
+    async def delete_below(self, topic: str, partition: int, offset: int) -> None:
+        """Take the oldest records off the log, as its retention does in time."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.log.bootstrap)
+        await admin.start()
+        try:
+            place = TopicPartition(self.log.full_name(topic), partition)
+            await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
+        finally:
+            await admin.close()
 
     async def behind(self) -> list[str]:
         """What is not folded yet, or derived and not on the log yet; empty when nothing is left to do."""

@@ -12,9 +12,11 @@ from events.breaker_overridden import OverrideMode
 from events.breaker_transitioned import BreakerState, TransitionCause
 from events.envelope import OutcomeKind
 from events.money import format_usd
+from events.positions import vector_of
 from events.provider_changed import BreakerPolicy
 from events.provider_health_checked import HealthStatus
 from projections.live.breaker import Breaker, effective_epoch, effective_state
+from projections.live.consistency import Consistency, Waits
 from projections.live.gates import credential_gate_since_us, rate_gate_until_us
 from projections.live.slots import slot_of
 from tests.integration.live_server import eventually, live_server
@@ -238,6 +240,28 @@ async def test_the_group_is_told_how_far_each_topic_is_folded(rig: Rig) -> None:
 
     await eventually(is_told)
     assert any(ends.values())
+
+
+async def test_a_strong_read_sees_the_breaker_that_was_just_tripped(rig: Rig) -> None:
+    """Usage, the outcomes that follow from it, and the transition that follows from those: all are waited for."""
+    waits = Waits(rig.store, rig.log.partitions, rig.ends.ends)
+    for number in range(5):
+        deployment = f"strong{number}/m"
+        slot = slot_of("breaker", deployment, rig.log.partitions)
+        await rig.append(*(failed("strong", f"strong{number}", "m") for _ in range(5)))
+        await waits.reach(Consistency.STRONG, [slot])
+        assert (await breaker_of(rig, deployment)).state is BreakerState.OPEN
+
+
+async def test_a_session_reads_what_it_has_appended(rig: Rig) -> None:
+    """The positions that an append answers are waited for, in the slot that was written to and in those after it."""
+    waits = Waits(rig.store, rig.log.partitions, rig.ends.ends)
+    for number in range(5):
+        deployment = f"session{number}/m"
+        slot = slot_of("breaker", deployment, rig.log.partitions)
+        positions = await rig.append(*(failed("session", f"session{number}", "m") for _ in range(5)))
+        await waits.reach(Consistency.SESSION, [slot], vector_of(positions))
+        assert (await breaker_of(rig, deployment)).state is BreakerState.OPEN
 
 
 async def test_what_is_appended_is_answered_soon(rig: Rig) -> None:

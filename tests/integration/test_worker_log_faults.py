@@ -110,3 +110,17 @@ async def test_a_replaced_log_is_begun_anew(broker: Broker, live: LiveServer) ->
         await rig.append(*Traffic(rig).some(20))
         await rig.folded()
         assert await rig.violations() == []
+
+
+@pytest.mark.kafka
+async def test_records_that_the_log_has_deleted_are_passed_over(broker: Broker, live: LiveServer) -> None:
+    """A worker that was away for longer than the retention begins with what is left, and says so."""
+    async with Rig(settings_of_worker(broker.address, partitions=1), live.settings()) as rig:
+        await rig.append(*(usage("acme") for _ in range(50)))
+        await rig.delete_below("usage", 0, 30)
+        async with rig.worker():
+            await rig.folded()
+            assert (await rig.spent("acme")).calls == 20
+            await rig.append(usage("acme"))
+            await rig.folded()
+            assert (await rig.spent("acme")).calls == 21
