@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from events.broker import create_topics
 from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
@@ -166,7 +167,9 @@ async def test_a_batch_of_too_many_events_is_413(log_address: str, api_live: Liv
 
 async def test_too_many_requests_at_once_are_429(log_address: str, api_live: LiveServer) -> None:
     """The rest is answered, and health is answered always."""
-    async with api_alone(settings_of(log_address, api_live, max_in_flight_requests=1)) as narrow:
+    settings = settings_of(log_address, api_live, max_in_flight_requests=1)
+    await create_topics(settings.log)
+    async with api_alone(settings) as narrow:
         answers = await asyncio.gather(*(narrow.send(usage()) for _ in range(20)))
         health = await narrow.http.get("/health/liveness")
     codes = [answer.status_code for answer in answers]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from embedded.broker import BrokerServer
@@ -19,7 +20,7 @@ from events.errors import EventsError
 from tests.cloud_events import usage
 from tests.integration.api.world import World, api_alone, new_name, settings_of, worker
 from tests.integration.conftest import log_server
-from tests.integration.live_server import LiveServer, eventually
+from tests.integration.live_server import LiveServer, eventually, until
 
 BOUND_S = 8.0
 """More than any of the settings' bounds, less than a client would call hanging."""
@@ -164,6 +165,7 @@ async def test_a_full_buffer_is_429_with_a_time_to_come_back(place: Place) -> No
         await world.sent(usage())
         place.log.child.send(signal.SIGSTOP)
         try:
+            await until(lambda: psutil.Process(place.log.child.pid).status() == psutil.STATUS_STOPPED)
             both = {asyncio.create_task(world.send(usage())) for _ in range(2)}
             done, taken = await asyncio.wait(both, timeout=BOUND_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
