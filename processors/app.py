@@ -48,10 +48,10 @@ class _App(faust.App):
 
 def create_app(settings: LogSettings) -> faust.App:
     """A Faust app on the batch transport, with no tables, no web server and no topics of its own."""
-    url = URL("kafka://" + settings.bootstrap.split(",")[0])
+    brokers = [URL(f"kafka://{address.strip()}") for address in settings.bootstrap.split(",")]
     app = _App(
         settings.group_id,
-        broker=[URL(f"kafka://{address}") for address in settings.bootstrap.split(",")],
+        broker=brokers,
         store="memory://",
         topic_disable_leader=True,
         web_enabled=False,
@@ -65,7 +65,7 @@ def create_app(settings: LogSettings) -> faust.App:
         broker_request_timeout=30.0,
         broker_commit_interval=1.0,
     )
-    app.transport = BatchTransport([url], app)
+    app.transport = BatchTransport(brokers, app)
     return app
 
 

@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from pydantic import BaseModel
 
 from embedded.process import Child, Launch
 from events.broker import create_topics
@@ -298,9 +299,13 @@ class Crew:
     async def join(self) -> Child:
         """One more worker, which has not joined the group yet."""
         name = f"worker-{next(_WORKERS)}"
-        argv = [sys.executable, "-m", "tests.integration.worker_process"]
-        argv += [self.rig.log.model_dump_json(), self.rig.live.model_dump_json()]
-        member = await Child.spawn(name, Launch(argv), self.folder / f"{name}.log")
+        environment = {
+            **os.environ,
+            **_environment("LOG", self.rig.log),
+            **_environment("LIVE", self.rig.live),
+        }
+        launch = Launch([sys.executable, "-m", "api.cli", "work"], environment)
+        member = await Child.spawn(name, launch, self.folder / f"{name}.log")
         self.members.append(member)
         return member
 
@@ -326,6 +331,12 @@ class Crew:
         for member in self.members:
             await member.kill()
         self.members.clear()
+
+
+def _environment(section: str, settings: BaseModel) -> dict[str, str]:
+    """The settings that differ from the defaults, as an operator would set them."""
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    return {f"INTERLOCK_{section}__{name.upper()}": str(value) for name, value in given.items()}
 
 
 @asynccontextmanager

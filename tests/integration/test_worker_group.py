@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from embedded.ports import HOST, free_port
 from events.envelope import Event
 from tests.integration.live_server import eventually, live_server
 from tests.integration.rig import Crew, Rig, crew, settings_of_worker
@@ -16,11 +17,12 @@ from tests.integration.traffic import failed, traffic, usage
 
 @pytest.fixture(scope="module")
 async def workers(log_address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Crew]:
-    """A log of four partitions, a live store, and no worker yet."""
+    """A log of four partitions whose first named broker is away, a live store, and no worker yet."""
     folder = tmp_path_factory.mktemp("group")
+    brokers = f"{HOST}:{free_port()}, {log_address}"
     async with (
         live_server(folder / "live") as server,
-        Rig(settings_of_worker(log_address, partitions=4), server.settings()) as rig,
+        Rig(settings_of_worker(brokers, partitions=4), server.settings()) as rig,
         crew(rig, folder) as hired,
     ):
         yield hired
