@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from bench.usage_records import usage_records
 from events.codec import Codec
-from events.publisher import BATCH_BYTES
+from events.producer import BATCH_BYTES
 from events.registry import FolderRegistry
 from events.settings import LogSettings
 

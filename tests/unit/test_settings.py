@@ -71,7 +71,7 @@ def test_a_name_that_a_section_does_not_have_is_told(monkeypatch: pytest.MonkeyP
 def test_a_wrong_value_is_told_with_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it may be, and where it was set."""
     monkeypatch.setenv("INTERLOCK_API__PORT", "70000")
-    with pytest.raises(SettingsError, match="INTERLOCK_API__PORT.*65535"):
+    with pytest.raises(SettingsError, match=r"INTERLOCK_API__PORT.*65535"):
         load_settings()
 
 

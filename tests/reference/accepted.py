@@ -1,0 +1,92 @@
+"""Which records of a partition count: told one record at a time, from the log alone.
+
+A record counts when it is a valid event in its own partition at a believable time, and its id was not met in the same or
+the previous five minutes of the partition's record time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from aiokafka.partitioner import murmur2
+
+from events.catalogue import TOPICS
+from events.codec import Codec
+from events.envelope import Event
+from events.errors import InvalidEventError
+from events.outcomes_observed import OutcomesObserved
+from events.reader import LogRecord
+from events.settings import LogSettings
+from events.usage_recorded import UsageRecorded
+
+FIVE_MINUTES_MS = 300_000
+WEEK_MS = 7 * 24 * 3600 * 1000
+
+
+@dataclass
+class Told:
+    """A partition sorted out: events that count with their offsets, repeated ones, and records that are no events.
+
+    `clocks_ms` is the greatest timestamp up to each offset.
+    """
+
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    repeated: list[int] = field(default_factory=list)
+    refused: list[LogRecord] = field(default_factory=list)
+    clocks_ms: list[int] = field(default_factory=list)
+
+
+def tell(topic: str, records: Iterable[LogRecord], codec: Codec, settings: LogSettings) -> Told:
+    """Sort out one partition. Outcomes are never told apart by their ids, but by what they cover: see `outcomes`."""
+    told = Told()
+    met: dict[str, int] = {}
+    clock_ms = 0
+    for record in records:
+        clock_ms = max(clock_ms, record.timestamp)
+        told.clocks_ms.append(clock_ms)
+        event = usable(topic, record, codec, settings)
+        if event is None:
+            told.refused.append(record)
+            continue
+        slice_now = clock_ms // FIVE_MINUTES_MS
+        again = slice_now - met.get(event.event_id, -9) <= 1
+        met[event.event_id] = slice_now
+        if again and topic != "outcomes":
+            told.repeated.append(record.offset)
+        else:
+            told.events.append((record.offset, event))
+    return told
+
+
+def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -> Event | None:
+    """The event of a record, or None when it is to be dead-lettered."""
+    if len(record.value or b"") > settings.max_event_bytes:
+        return None
+    try:
+        event = codec.decode(TOPICS[topic], record.value)
+    except InvalidEventError:
+        return None
+    key = str(getattr(event, TOPICS[topic].key_field)).encode()
+    home = (murmur2(key) & 0x7FFFFFFF) % settings.partitions
+    days = (event.occurred_at / 1000 - record.timestamp) / (24 * 3600 * 1000)
+    sound = (
+        record.key == key
+        and record.partition == home
+        and -settings.max_event_age_days <= days <= settings.max_event_ahead_s / (24 * 3600)
+        and not (isinstance(event, UsageRecorded) and event.latency_ms > WEEK_MS)
+    )
+    return event if sound else None
+
+
+def outcomes(told: Told) -> list[tuple[int, OutcomesObserved]]:
+    """The outcomes of a partition that count: of what covers the same source offsets, the first."""
+    covered: dict[tuple[str, str, int], int] = {}
+    kept = []
+    for offset, event in told.events:
+        assert isinstance(event, OutcomesObserved)
+        place = (event.deployment, event.source_topic, event.source_partition)
+        if event.source_start >= covered.get(place, 0):
+            covered[place] = event.source_end
+            kept.append((offset, event))
+    return kept

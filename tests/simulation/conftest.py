@@ -1,0 +1,19 @@
+"""Seeds: a fixed number of them, or the one that `--seed` names."""
+
+from __future__ import annotations
+
+import pytest
+
+SEEDS = 60
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seed N` runs the simulation of that seed alone."""
+    parser.addoption("--seed", type=int, default=None, help="run the simulation of this seed alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a seed."""
+    if "seed" in metafunc.fixturenames:
+        one = metafunc.config.getoption("--seed")
+        metafunc.parametrize("seed", range(SEEDS) if one is None else [one])
