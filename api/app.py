@@ -22,7 +22,6 @@ from api.problems import add_handlers
 from api.routes import breakers, budgets, events, health, metrics, providers, spend, status
 from api.settings import Settings
 from api.version import VERSION
-from events.codec import Codec
 from events.errors import EventsError
 from events.pricing import price_call
 from events.registry import open_registry
@@ -81,9 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
 async def open_ports(settings: Settings, counted: ApiMetrics) -> AsyncIterator[Ports]:
     """Open all that requests are answered with, and close it again in the other order."""
     log, live = settings.log, settings.live
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    registry = open_registry(log.registry_url, log.topic_prefix, log.schemas_folder)
     async with AsyncExitStack() as resources:
-        log_port = await resources.enter_async_context(LogPort(log, codec))
+        log_port = await resources.enter_async_context(LogPort(log, registry))
         store = await resources.enter_async_context(LiveStore(live))
         cache = await resources.enter_async_context(LiveCache(store, log.partitions))
         waits = Waits(store, log.partitions, log_port.ends.ends)

@@ -9,10 +9,12 @@ from typing import Self
 
 import structlog
 
+from events.catalogue import TOPICS
 from events.codec import Codec
-from events.errors import EventsError, LogUnavailableError
+from events.errors import LogUnavailableError
 from events.log_ends import LogEnds
 from events.publisher import Publisher
+from events.registry import Registry
 from events.settings import LogSettings
 
 FIRST_PAUSE_S = 0.1
@@ -22,14 +24,16 @@ _log = structlog.get_logger(__name__)
 
 
 class LogPort:
-    """Opens at once, with the broker or without it; until it is there, `publisher` raises LogUnavailableError.
+    """Opens at once, with broker and registry or without them; until both were reached, `publisher` raises
+    LogUnavailableError.
 
     Once connected, the producer finds a broker that was away by itself.
     """
 
-    def __init__(self, settings: LogSettings, codec: Codec) -> None:
+    def __init__(self, settings: LogSettings, registry: Registry) -> None:
         self._settings = settings
-        self._codec = codec
+        self._registry = registry
+        self._codec = Codec(registry)
         self._publisher: Publisher | None = None
         self._why = "it was not reached yet"
         self._connecting: asyncio.Task[None] | None = None
@@ -62,12 +66,18 @@ class LogPort:
         while True:
             publisher = Publisher(self._settings, self._codec)
             try:
+                # A registry is asked with blocking calls: here, so that no request ever has to.
+                await asyncio.to_thread(self._learn_ids)
                 await publisher.__aenter__()
-            except EventsError as error:
-                self._why = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and requests are told of it
+                self._why = str(error) or repr(error)
                 _log.warning("the log is away", error=self._why)
             else:
                 self._publisher = publisher
                 return
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _learn_ids(self) -> None:
+        for topic in TOPICS.values():
+            self._registry.newest(topic)

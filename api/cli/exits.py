@@ -32,9 +32,7 @@ class CommandError(Exception):
         self.code = code
 
 
-def run(
-    work: Coroutine[Any, Any, T], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
-) -> T:
+def run(work: Coroutine[Any, Any, T], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """Run a command's work to its end, on an event loop of its own; Ctrl-C ends it without a word."""
     from api.logs import set_up_logging
 

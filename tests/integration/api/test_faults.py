@@ -21,6 +21,7 @@ from tests.cloud_events import usage
 from tests.integration.api.world import World, api_alone, new_name, settings_of, worker
 from tests.integration.conftest import log_server
 from tests.integration.live_server import LiveServer, eventually, until
+from tests.integration.registry_server import registry_server
 
 BOUND_S = 8.0
 """More than any of the settings' bounds, less than a client would call hanging."""
@@ -175,3 +176,22 @@ async def test_a_full_buffer_is_429_with_a_time_to_come_back(place: Place) -> No
         assert int(refused.headers["retry-after"]) >= 1
         [appended] = [await task for task in taken]
         assert appended.status_code == 202
+
+
+async def test_a_registry_that_comes_late_is_waited_for(place: Place) -> None:
+    """Appends are 503 until it has given the ids; meanwhile all else is answered at once."""
+    settings = settings_of(place.log.address, place.live)
+    await create_topics(settings.log)
+    with registry_server() as registry:
+        registry.failing = 503
+        with_registry = settings.log.model_copy(update={"registry_url": registry.url})
+        async with api_alone(settings.model_copy(update={"log": with_registry})) as world:
+            refused = await bounded(world.send(usage()))
+            assert (refused.status_code, refused.json()["type"]) == (
+                503,
+                "urn:interlock:problem:log-unavailable",
+            )
+            assert "registry" in refused.json()["detail"]
+            assert (await bounded(world.http.get("/v1/breakers"))).status_code == 200
+            registry.failing = None
+            await eventually(answers(lambda: world.send(usage()), 202), 30)
