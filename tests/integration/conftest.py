@@ -24,7 +24,9 @@ _PREFIXES = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "kafka: what only Apache Kafka can do; deselected on the embedded broker")
+    config.addinivalue_line(
+        "markers", "kafka: what only Apache Kafka can do; deselected on the embedded broker"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
