@@ -7,6 +7,7 @@ were validated before, and their other values lie plainly within what the model 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -77,20 +78,22 @@ class Soundness:
         usage["event_id"] = event.event_id
         self._bounds.check_key(record.key, usage["tenant"], "tenant")
         self._bounds.check_time(usage["occurred_at"], record.timestamp)
+        return self._know(names, record.key or b"")
+
+    def _know(self, names: tuple[Any, ...], key: bytes) -> Caller:
+        """Remember a caller. Callers share the strings that they have in common: so a look-up stays in the cache."""
         if len(self._known) >= CALLERS_KEPT:
             self._known.clear()
-        caller = Caller(
-            Identity(*names[: len(Identity._fields)]),
-            (usage["provider"], usage["model"], usage["region"]),
-            record.key or b"",
-        )
+        names = tuple(sys.intern(name) if isinstance(name, str) else name for name in names)
+        payer = Identity(*names[: len(Identity._fields)])
+        caller = Caller(payer, (payer.provider, payer.model, names[len(payer)]), key)
         return self._known.setdefault(names, caller)
 
 
 _names: Callable[[Usage], tuple[Any, ...]] = itemgetter(
     *Identity._fields, "region", "source", "price_version", "attempt", "status_code"
 )
-"""The values that most records share with many others; those of an Identity come first."""
+"""The values that most records share with many others: those of an Identity, the region, and more."""
 
 
 def _is_plainly_sound(usage: Usage) -> bool:

@@ -5,6 +5,7 @@ Sums commute, so the order and batching of usage never show. One state is a node
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def charge(groups: Mapping[Group, Sequence[int]]) -> Charges:
 @lru_cache(maxsize=_PREFIXES_KEPT)
 def _prefixes(identity: Identity) -> tuple[str, ...]:
     tenant = escape(identity.tenant)
-    return tuple(f"{tenant}|{node}|" for node in nodes_of(identity))
+    return tuple(sys.intern(f"{tenant}|{node}|") for node in nodes_of(identity))
 
 
 def days_in(groups: Iterable[Group]) -> set[int]:
