@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
@@ -26,18 +25,27 @@ Decoder = Callable[[bytes], State]
 
 
 class States:
-    """Read-through memory of one slot's states by key (`kind:id`). Writes are absolute values, taken once a batch."""
+    """Read-through memory of one slot's states by key (`kind:id`). Writes are absolute values, taken once a batch.
+
+    Bounded in two generations: what is not asked for while a new one fills goes with the old one.
+    """
 
     def __init__(self, slot: Slot, store: LiveStore, decoders: Mapping[str, Decoder]) -> None:
         self._slot = slot
         self._store = store
         self._decoders = decoders
-        self._held: OrderedDict[str, State | None] = OrderedDict()
+        self._held: dict[str, State | None] = {}
+        self._older: dict[str, State | None] = {}
         self._changed: dict[str, State | None] = {}
 
     async def load(self, keys: Iterable[str]) -> None:
         """Make sure that the states of these keys are in memory; one read for those that are not."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._held]
+        missing = []
+        for key in dict.fromkeys(key for key in keys if key not in self._held):
+            if key in self._older:
+                self._held[key] = self._older[key]
+            else:
+                missing.append(key)
         if not missing:
             return
         found = await until_done("live", lambda: self._store.read(self._slot, missing))
@@ -47,7 +55,8 @@ class States:
 
     def get(self, key: str, kind: type[S]) -> S | None:
         """A loaded state; None when there is none. KeyError when it was not loaded."""
-        self._held.move_to_end(key)
+        if key not in self._held:
+            self._held[key] = self._older[key]
         state = self._held[key]
         if state is not None and not isinstance(state, kind):
             raise TypeError(f"{key} holds {type(state).__name__}, not {kind.__name__}")
@@ -56,13 +65,12 @@ class States:
     def put(self, key: str, state: State | None) -> None:
         """Change a state; None removes it."""
         self._held[key] = state
-        self._held.move_to_end(key)
         self._changed[key] = state
 
     def take_writes(self) -> dict[str, bytes | None]:
         """What changed since the last call, as bytes, and make room for the next batch."""
         writes = {key: None if state is None else state.to_json() for key, state in self._changed.items()}
         self._changed.clear()
-        while len(self._held) > MOST_STATES:
-            self._held.popitem(last=False)
+        if len(self._held) > MOST_STATES // 2:
+            self._held, self._older = {}, self._held
         return writes

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from events.catalogue import TOPICS
 from events.codec import from_record
@@ -22,10 +23,12 @@ from projections.live.node import Identity
 
 USAGE = TOPICS["usage"]
 MAX_LATENCY_MS = 7 * 86_400_000
-CALLERS_KEPT = 100_000
+NAMES_KEPT = 100_000
 
 Usage = dict[str, Any]
 """A usage record's plain values by the names of its schema."""
+
+Names = tuple[Any, ...]
 
 Deployment = tuple[str, str, str | None]
 """provider, model, region."""
@@ -33,13 +36,16 @@ Deployment = tuple[str, str, str | None]
 _is_canonical_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
-class Caller(NamedTuple):
-    """Who called what, validated once for all records that share it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """Who called what, validated once for all records that share it; `key` is the record key that goes with it.
+
+    Two with the same values may exist, one after the other.
+    """
 
     payer: Identity
     deployment: Deployment
     key: bytes
-    """The record key that goes with it, in its own partition."""
 
 
 class Soundness:
@@ -47,7 +53,8 @@ class Soundness:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._known: dict[tuple[object, ...], Caller] = {}
+        self._callers: dict[Names, Caller] = {}
+        self._occasions: set[Names] = set()
         self._max_age_us = bounds.settings.max_event_age_days * DAY_US
         self._max_ahead_us = bounds.settings.max_event_ahead_s * 1_000_000
         self._max_bytes = bounds.settings.max_event_bytes
@@ -57,9 +64,10 @@ class Soundness:
 
         The event_id is left in its canonical spelling.
         """
-        caller = self._known.get(_names(usage))
+        caller = self._callers.get(_caller(usage))
         if (
             caller is not None
+            and _occasion(usage) in self._occasions
             and record.key == caller.key
             and _is_plainly_sound(usage)
             and -self._max_age_us <= usage["occurred_at"] - record.timestamp * 1000 <= self._max_ahead_us
@@ -71,29 +79,29 @@ class Soundness:
 
     def _check_whole(self, usage: Usage, record: LogRecord) -> Caller:
         self._bounds.check_size(record.value)
-        names = _names(usage)
         event = from_record(USAGE, usage)
         if usage["latency_ms"] > MAX_LATENCY_MS:
             raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")
         usage["event_id"] = event.event_id
         self._bounds.check_key(record.key, usage["tenant"], "tenant")
         self._bounds.check_time(usage["occurred_at"], record.timestamp)
-        return self._know(names, record.key or b"")
+        return self._know(_caller(usage), _occasion(usage), record.key or b"")
 
-    def _know(self, names: tuple[Any, ...], key: bytes) -> Caller:
-        """Remember a caller. Callers share the strings that they have in common: so a look-up stays in the cache."""
-        if len(self._known) >= CALLERS_KEPT:
-            self._known.clear()
-        names = tuple(sys.intern(name) if isinstance(name, str) else name for name in names)
-        payer = Identity(*names[: len(Identity._fields)])
-        caller = Caller(payer, (payer.provider, payer.model, names[len(payer)]), key)
-        return self._known.setdefault(names, caller)
+    def _know(self, names: Names, occasion: Names, key: bytes) -> Caller:
+        """Remember what was found valid. Callers share the strings that they have in common: so they stay in the cache."""
+        for known in (self._callers, self._occasions):
+            if len(known) >= NAMES_KEPT:
+                known.clear()
+        self._occasions.add(occasion)
+        *payer, region = (sys.intern(name) if isinstance(name, str) else name for name in names)
+        identity = Identity(*payer)
+        caller = Caller(identity, (identity.provider, identity.model, region), key)
+        return self._callers.setdefault((*identity, region), caller)
 
 
-_names: Callable[[Usage], tuple[Any, ...]] = itemgetter(
-    *Identity._fields, "region", "source", "price_version", "attempt", "status_code"
-)
-"""The values that most records share with many others: those of an Identity, the region, and more."""
+_caller: Callable[[Usage], Names] = itemgetter(*Identity._fields, "region")
+_occasion: Callable[[Usage], Names] = itemgetter("source", "price_version", "attempt", "status_code")
+"""These values most records share with many others, so they are validated once."""
 
 
 def _is_plainly_sound(usage: Usage) -> bool:

@@ -12,7 +12,7 @@ from events.errors import InvalidEventError
 from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, latency_bucket
 from events.reader import LogRecord
 from processors.dedupe import SLICE_MS, Seen
-from processors.usage.soundness import USAGE, Deployment, Soundness, Usage
+from processors.usage.soundness import USAGE, Caller, Deployment, Soundness, Usage
 from projections.live.period import QUARTER_US
 from projections.live.spend import Group
 
@@ -73,14 +73,18 @@ def tally(
     """
     result = Tally()
     decode, check = codec.decode_record, soundness.check
-    sums, runs = result.sums, result.runs
+    runs = result.runs
+    by_quarter: dict[int, dict[Caller, Sums]] = {}
+    quarter, callers = -1, dict[Caller, Sums]()
     clock_ms = seen.horizon.clock_ms
     slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
+    current, previous = seen.current, seen.previous
     for record in records:
         if record.timestamp > clock_ms:
             clock_ms = record.timestamp
             if clock_ms >= slice_end_ms:
                 seen.turn(clock_ms, record.offset)
+                current, previous = seen.current, seen.previous
                 slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
         try:
             usage = decode(USAGE, record.value)
@@ -89,15 +93,18 @@ def tally(
             result.refused.append(Refused(record, error))
             continue
         event_id = usage["event_id"]
-        if event_id in seen.current or event_id in seen.previous:
-            seen.current.add(event_id)
+        if event_id in current or event_id in previous:
+            current.add(event_id)
             result.duplicates += 1
             continue
-        seen.current.add(event_id)
-        group = (caller.payer, usage["occurred_at"] // QUARTER_US)
-        held = sums.get(group)
+        current.add(event_id)
+        number = usage["occurred_at"] // QUARTER_US
+        if number != quarter:
+            quarter = number
+            callers = by_quarter.setdefault(number, {})
+        held = callers.get(caller)
         if held is None:
-            held = sums[group] = [0, 0, 0, 0, 0]
+            held = callers[caller] = [0, 0, 0, 0, 0]
         cost = usage["cost_nano_usd"]
         if cost is None:
             held[4] += 1
@@ -110,7 +117,21 @@ def tally(
         if not observed_below or record.offset >= observed_below.get(deployment, 0):
             _observe(runs, deployment, usage)
     seen.at(clock_ms)
+    result.sums = _by_payer(by_quarter)
     return result
+
+
+def _by_payer(by_quarter: Mapping[int, Mapping[Caller, Sums]]) -> dict[Group, Sums]:
+    """The same, of callers who pay together."""
+    groups: dict[Group, Sums] = {}
+    for number, callers in by_quarter.items():
+        for caller, sums in callers.items():
+            group = (caller.payer, number)
+            held = groups.get(group)
+            groups[group] = (
+                sums if held is None else [one + other for one, other in zip(held, sums, strict=True)]
+            )
+    return groups
 
 
 def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Usage) -> None:
