@@ -26,6 +26,11 @@ class Addresses:
 NOTHING = Addresses()
 
 
+def data_folder(environment: Mapping[str, str]) -> Path:
+    """Folder of the embedded servers that `interlock up` starts."""
+    return Path(environment.get("INTERLOCK_DATA") or ".interlock")
+
+
 def read_addresses(folder: Path) -> Addresses:
     """What runs from that folder now; a file that a dead process left behind counts for nothing."""
     found = _read(folder)

@@ -212,8 +212,30 @@ def _mend_answers(document: dict[str, Any]) -> None:
                 answers.setdefault("404", problems(404)[404])
             if "application/json" in answers.get("422", {}).get("content", {}):
                 answers["422"] = problems(422)[422]
+            if path.startswith("/v1/"):
+                answers.setdefault("429", problems(429)[429])
+            for code in answers.keys() & {"200", "202"}:
+                answers[code].setdefault("headers", {}).update(_headers(operation))
             answers.setdefault(
                 "400", {"description": "No HTTP that can be parsed, for example a URL of over 64 KiB."}
             )
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+
+
+def _headers(operation: dict[str, Any]) -> dict[str, Any]:
+    """The headers of an answer that is a success."""
+    headers: dict[str, Any] = {"X-Request-Id": _text("The request's id, taken over or given.")}
+    reads = any(parameter["name"] == "at_least" for parameter in operation.get("parameters", ()))
+    if reads:
+        headers["Interlock-Positions"] = _text(
+            "What the answer has folded at least.", "usage-3:1042,budgets-3:7"
+        )
+    elif "202" in operation["responses"]:
+        headers["Interlock-Positions"] = _text("Where it is on the log: give it as at_least.", "usage-3:1042")
+    return headers
+
+
+def _text(description: str, *examples: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", **({"examples": list(examples)} if examples else {})}
+    return {"description": description, "schema": schema}

@@ -22,7 +22,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from api.addresses import read_addresses
+from api.addresses import data_folder, read_addresses
 from events.settings import LogSettings
 from projections.settings import LiveSettings
 
@@ -129,11 +129,6 @@ class _RunningStack(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         return dict(read_addresses(data_folder(os.environ)).settings)
-
-
-def data_folder(environment: Mapping[str, str]) -> Path:
-    """Folder of the embedded servers that `interlock up` starts."""
-    return Path(environment.get("INTERLOCK_DATA") or ".interlock")
 
 
 def load_settings() -> Settings:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
-import httpx
 import typer
 
-from api.addresses import read_addresses
+from api.addresses import data_folder, read_addresses
 from api.cli.exits import CommandError, Exit
-from api.settings import data_folder
+
+if TYPE_CHECKING:
+    import httpx
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT_S = 15.0
@@ -58,6 +59,8 @@ class ApiClient:
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
+        import httpx
+
         params = {name: value for name, value in query.items() if value is not None}
         try:
             response = httpx.request(

@@ -17,7 +17,7 @@ from tests.integration.live_server import eventually
 @pytest.fixture(scope="module")
 async def console(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Console]:
     """A user beside whom `interlock up` runs."""
-    user = Console(tmp_path_factory.mktemp("cli"))
+    user = Console(tmp_path_factory.mktemp("cli"), {"INTERLOCK_LOG__SESSION_TIMEOUT_S": "2"})
     async with running(user, "--also", "none"):
         yield user
 
