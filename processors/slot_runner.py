@@ -28,6 +28,9 @@ from projections.live.store import LiveStore
 
 T = TypeVar("T")
 
+LETTERS_AT_ONCE = 16
+"""Appended together; each has at most 40 KiB."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -192,10 +195,12 @@ class SlotRunner:
             self.guard.note(len(batch.records), 0, "")
             return
         self.guard.note(len(batch.records), len(step.refused), str(step.refused[0].error))
+        consumer = f"{self.ports.settings.group_id}/{self.slot}"
+        letters = [part for refused in step.refused for part in letters_of(refused, consumer, step.clock_us)]
+        for first in range(0, len(letters), LETTERS_AT_ONCE):
+            some = letters[first : first + LETTERS_AT_ONCE]
+            await until_done("dead-letters", partial(self.ports.publisher.append, some))
         for refused in step.refused:
-            letters = letters_of(refused, f"{self.ports.settings.group_id}/{self.slot}", step.clock_us)
-            for letter in letters:
-                await until_done("dead-letters", partial(self.ports.publisher.append, [letter]))
             metrics.REFUSED.labels(topic, refused.error.reason).inc()
 
     async def _commit(self, topic: str, start: int, end: int, step: Step) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from embedded.ports import HOST, free_port
 from events.envelope import Event
+from tests.integration.crew import Crew, crew
 from tests.integration.live_server import eventually, live_server
-from tests.integration.rig import Crew, Rig, crew, settings_of_worker
+from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import failed, traffic, usage
 
 
