@@ -36,11 +36,11 @@ class HeaderError(Exception):
 
 def record_headers(item: dict[str, Any], traceparent: str | None) -> tuple[Header, ...]:
     """Headers of one CloudEvent; `traceparent` is for one that brings none of its own."""
-    further = item.keys() - OWN_ATTRIBUTES
     own = item.get("traceparent")
     state = item.get("tracestate")
-    if not further and own is None and state is None:
+    if own is None and state is None and OWN_ATTRIBUTES.issuperset(item):
         return (("traceparent", traceparent.encode()),) if traceparent else ()
+    further = item.keys() - OWN_ATTRIBUTES
     headers: list[Header] = []
     if own is not None and not (isinstance(own, str) and TRACEPARENT.fullmatch(own)):
         raise HeaderError("must be a W3C traceparent, 00-<32 hex>-<16 hex>-<2 hex>", "traceparent")

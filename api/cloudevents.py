@@ -198,9 +198,10 @@ def _record(
 ) -> dict[str, Any]:
     """The event's own fields; what is no field of the type is a fault."""
     record = {**data}
-    for name in data.keys() - rules.data_fields:
-        batch.fault(index, f"no such field of {rules.event.__name__}", "data", name)
-        del record[name]
+    if not rules.data_fields.issuperset(data):
+        for name in data.keys() - rules.data_fields:
+            batch.fault(index, f"no such field of {rules.event.__name__}", "data", name)
+            del record[name]
     if "/" in str(data.get("provider", "")):
         batch.fault(
             index,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import Annotated
 
 import typer
 
 from api.cli.exits import CommandError, Exit
+
+GARBAGE_AFTER_OBJECTS = 50_000
 
 
 def serve(
@@ -42,6 +45,9 @@ def serve(
     # uvicorn raises the signal that stopped it once more after a clean end: an ordered stop is a success.
     for ordered in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ordered, lambda *_: None)
+    # A batch makes thousands of objects and no cycles: looking for cycles that often took a fifth of the time.
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER_OBJECTS, 20, 50)
     server = uvicorn.Server(config)
     server.run()
     if not server.started:
