@@ -42,7 +42,7 @@ class Budget:
 
 BUDGETS = st.builds(Budget, st.sampled_from(CALENDARS), st.sampled_from(ZONES))
 INSTANTS_US = st.integers(
-    int(datetime(1980, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000,
+    int(datetime(1981, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000,
     int(datetime(2060, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000,
 )
 

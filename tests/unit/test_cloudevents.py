@@ -220,9 +220,11 @@ def test_a_single_event_and_an_empty_batch_are_told_apart() -> None:
 
 
 def test_a_batch_of_500_costs_a_few_milliseconds() -> None:
-    """The bound is ten times what was measured, so that it tells a lost fast path and no busy machine."""
+    """The best of several, so that it tells a lost fast path and no collection of garbage or busy machine."""
     body = orjson.dumps([usage(team="search", org="o", user="u", api_key="k") for _ in range(500)])
-    decoded(*parse_body(body)[0])
-    started = time.process_time()
-    decoded(*parse_body(body)[0])
-    assert time.process_time() - started < 0.1
+    took_s = []
+    for _ in range(7):
+        started = time.thread_time()
+        decoded(*parse_body(body)[0])
+        took_s.append(time.thread_time() - started)
+    assert min(took_s) < 0.03
