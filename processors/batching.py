@@ -126,9 +126,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         fetcher = consumer._fetcher
         wait_ms: int = fetcher._fetch_max_wait_ms
-        if fetched:
+        if not any(_is_behind(consumer, tp) for tp in active_partitions):
+            fetcher._fetch_max_wait_ms = LEAST_FETCH_WAIT_MS
+        elif fetched:
             fetcher._fetch_max_wait_ms = max(LEAST_FETCH_WAIT_MS, wait_ms // 2)
-        elif any(_is_behind(consumer, tp) for tp in active_partitions):
+        else:
             fetcher._fetch_max_wait_ms = min(MOST_FETCH_WAIT_MS, wait_ms * 2)
         return fetched
 
