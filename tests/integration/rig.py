@@ -248,6 +248,17 @@ class Rig:
             await consumer.stop()
         return {place: offset for place, offset in found.items() if offset}
 
+    async def members(self) -> int:
+        """How many the group believes that it has."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.log.bootstrap)
+        await admin.start()
+        try:
+            [answer] = await admin.describe_consumer_groups([self.log.group_id])
+        finally:
+            await admin.close()
+        [(*_, members)] = [group[:6] for group in answer.groups]
+        return len(members)
+
     async def lag(self) -> int:
         """Records that the group has not folded, by what it has committed."""
         ends, committed = await self.folded_ends(), await self.committed()
