@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import append, breaker_check, fold, open_seen
+from bench import append, breaker_check, fold, memory, open_seen
 from bench.lab import Lab, open_lab
 
 MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
@@ -16,7 +16,9 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "append": append.run,
     "open_seen": open_seen.run,
     "breaker_check": breaker_check.run,
+    "memory": memory.run,
 }
+ONLY_WHEN_NAMED = frozenset({"memory"})
 HEADLINES = (
     "fold_vs_decode",
     "fold_vs_stock_faust",
@@ -40,7 +42,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", choices=sorted(MEASURES))
     only = parser.parse_args().only
-    print(json.dumps(asyncio.run(measure([only] if only else list(MEASURES)))))
+    print(
+        json.dumps(
+            asyncio.run(
+                measure([only] if only else [name for name in MEASURES if name not in ONLY_WHEN_NAMED])
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ async def fold(lab: Lab, log: LogSettings, live: LiveSettings) -> dict[str, floa
     ):
         deadline = time.monotonic() + WITHIN_S
         first: tuple[int, Used] | None = None
-        while (done := await _folded(store, "usage", "usage", log.partitions)) < sum(ends.values()):
+        while (done := await folded(store, "usage", "usage", log.partitions)) < sum(ends.values()):
             worker.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{done} of {sum(ends.values())} events were folded in {WITHIN_S:g} s")
@@ -108,7 +108,7 @@ async def fold(lab: Lab, log: LogSettings, live: LiveSettings) -> dict[str, floa
                 first = done, worker.used
             await asyncio.sleep(POLL_S)
         outcomes = sum((await LogReader(log).ends("outcomes")).values())
-        while await _folded(store, "health", "outcomes", log.partitions) < outcomes:
+        while await folded(store, "health", "outcomes", log.partitions) < outcomes:
             worker.check()
             await asyncio.sleep(POLL_S)
         if first is None:
@@ -117,6 +117,7 @@ async def fold(lab: Lab, log: LogSettings, live: LiveSettings) -> dict[str, floa
         return {"events": done - first[0], "cpu_s": used.cpu_s, "wall_s": used.wall_s}
 
 
-async def _folded(store: LiveStore, lead: str, topic: str, partitions: int) -> int:
+async def folded(store: LiveStore, lead: str, topic: str, partitions: int) -> int:
+    """How many records of a topic the checkpoints have passed."""
     held = await store.checkpoints(Slot(lead, number) for number in range(partitions))
     return sum(checkpoint.next_offsets.get(topic, 0) for checkpoint in held.values())
