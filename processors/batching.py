@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -68,16 +68,11 @@ class RecordBatch:
         )
         return [RecordBatch(self.topic, self.partition, part) for part in (before, after) if part]
 
-    def parts(self, most_bytes: int) -> Iterator[RecordBatch]:
-        """It in parts whose values have at most so many bytes together, or are a single record."""
-        start, held_bytes = 0, 0
-        for index, record in enumerate(self.records):
-            size = len(record.value or b"")
-            if held_bytes + size > most_bytes and index > start:
-                yield RecordBatch(self.topic, self.partition, self.records[start:index])
-                start, held_bytes = index, 0
-            held_bytes += size
-        yield RecordBatch(self.topic, self.partition, self.records[start:])
+    def first(self, count: int) -> RecordBatch:
+        """Its first records; itself when it has no more."""
+        if count == len(self.records):
+            return self
+        return RecordBatch(self.topic, self.partition, self.records[:count])
 
 
 class BatchSchema(faust.Schema[Any, Any]):

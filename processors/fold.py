@@ -17,7 +17,8 @@ from projections.live.slots import Slot
 class Step:
     """All that one batch changes: states to write (None deletes), derived events to append, records refused.
 
-    `clock_us` is the fold's clock after it; `duplicates` counts the records that were dropped as folded before.
+    `clock_us` is the fold's clock after it; `duplicates` counts the records that were dropped as folded before. `end` is
+    the next offset when only the first records of the batch were taken, so that what is derived of them fits an event.
     """
 
     clock_us: int
@@ -25,6 +26,7 @@ class Step:
     derived: Sequence[Encoded] = ()
     refused: Sequence[Refused] = ()
     duplicates: int = 0
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Fold(Protocol):
         ...
 
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
-        """Fold a batch of a topic (short name). What it changed in memory is durable only after the commit."""
+        """Fold a batch of a topic (short name), or its first records; at least one. What it changed in memory is durable only after the commit."""
         ...
 
 

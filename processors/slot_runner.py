@@ -70,7 +70,6 @@ class SlotRunner:
     _lease: Lease = field(init=False)
     _next: dict[str, int] = field(init=False, default_factory=dict)
     _outbox_seq: int = field(init=False, default=0)
-    _clock_us: int = field(init=False, default=0)
     _decided_to: dict[str, int] = field(init=False, default_factory=dict)
     _ends: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
@@ -93,7 +92,6 @@ class SlotRunner:
         self._lease = lease
         self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._ends}
         self._outbox_seq = lease.outbox_seq
-        self._clock_us = lease.clock_us
         await self._publish(lease.outbox)
         self._decided_to = await until_done("log", self._committed)
         self._fold = await until_done("log", lambda: self._trusted(self._opened_fold()))
@@ -143,19 +141,22 @@ class SlotRunner:
             return
         if batch.start > start:
             await self._fill(topic, start, batch.start)
-        # What is derived of a part has to fit into one event, and it is never larger than the part.
-        most_bytes = self.ports.settings.max_event_bytes * 7 // 8
         for part in batch.cut(self._next[topic], self._decided_to[topic]):
-            for piece in part.parts(most_bytes):
-                await self._fold_part(topic, piece)
+            left = [part]
+            while left:
+                await self._fold_some(topic, left[0])
+                left = part.cut(self._next[topic], self._next[topic])
         metrics.BATCH_S.labels(topic).observe(time.monotonic() - started_s)
 
-    async def _fold_part(self, topic: str, batch: RecordBatch) -> None:
+    async def _fold_some(self, topic: str, batch: RecordBatch) -> None:
+        """Fold and commit a batch, or as many of its first records as one step may have."""
         start = self._next[topic]
         step = await self._trusted(self._fold.apply(topic, batch))
-        await self._refuse(topic, batch, step)
-        await self._commit(topic, start, batch.end, step)
-        metrics.FOLDED.labels(topic).inc(len(batch.records) - step.duplicates - len(step.refused))
+        end = batch.end if step.end is None else step.end
+        count = len(batch.records) if end == batch.end else sum(one.offset < end for one in batch.records)
+        await self._refuse(topic, count, step)
+        await self._commit(topic, start, end, step)
+        metrics.FOLDED.labels(topic).inc(count - step.duplicates - len(step.refused))
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
 
     async def _trusted(self, folding: Awaitable[T]) -> T:
@@ -189,12 +190,12 @@ class SlotRunner:
                 "records are gone from the log", topic=topic, partition=number, start=start, end=found
             )
 
-    async def _refuse(self, topic: str, batch: RecordBatch, step: Step) -> None:
-        """Keep bad records as dead letters before the checkpoint passes them."""
+    async def _refuse(self, topic: str, count: int, step: Step) -> None:
+        """Keep the bad ones of `count` records as dead letters before the checkpoint passes them."""
         if not step.refused:
-            self.guard.note(len(batch.records), 0, "")
+            self.guard.note(count, 0, "")
             return
-        self.guard.note(len(batch.records), len(step.refused), str(step.refused[0].error))
+        self.guard.note(count, len(step.refused), str(step.refused[0].error))
         consumer = f"{self.ports.settings.group_id}/{self.slot}"
         letters = [part for refused in step.refused for part in letters_of(refused, consumer, step.clock_us)]
         for first in range(0, len(letters), LETTERS_AT_ONCE):
@@ -213,7 +214,6 @@ class SlotRunner:
         commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
         self._next[topic] = end
-        self._clock_us = step.clock_us
         self._outbox_seq += len(outbox)
         await self._publish(outbox)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from events.alert_raised import AlertRaised
 from events.budget_changed import BudgetChanged
@@ -21,6 +22,7 @@ from processors.fold import NotYetError, Opening, Step
 from processors.recorded import Past, checked_event
 from processors.states import Decoder, States
 from processors.usage.observe import Source, observed
+from processors.usage.runs import Runs
 from processors.usage.soundness import Deployment, Soundness
 from processors.usage.tally import tally
 from projections.live import budget as budget_model
@@ -91,11 +93,13 @@ class TenantFold:
         horizon = self._seen[topic].horizon
         self._states.put(f"horizon:{topic}", horizon)
         self._clock_us = max(self._clock_us, horizon.clock_ms * 1000)
-        return Step(self._clock_us, self._states.take_writes(), step.derived, step.refused, step.duplicates)
+        return replace(step, clock_us=self._clock_us, writes=self._states.take_writes())
 
     async def _usage(self, batch: RecordBatch) -> Step:
         seen = self._seen["usage"]
-        tallied = tally(batch.records, self._codec, self._soundness, seen, self._observed_below)
+        runs = Runs(self._bounds.settings.max_event_bytes * 7 // 8, self._observed_below)
+        tallied = tally(batch.records, self._codec, self._soundness, seen, runs)
+        batch = batch.first(tallied.records)
         clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)
         charges = charge(tallied.sums)
         tenants = list(dict.fromkeys(payer.tenant for payer, _ in tallied.sums))
@@ -104,7 +108,7 @@ class TenantFold:
         source = Source("usage", batch.partition, batch.start, batch.end)
         derived: list[Encoded] = [
             self._encoded(event, clock_us)
-            for event in observed(tallied.runs, source, self._observed_below, clock_us)
+            for event in observed(runs.by_deployment, source, self._observed_below, clock_us)
         ]
         if batch.end > self._decided_to.get("usage", 0):
             days = days_in(tallied.sums)
@@ -117,7 +121,7 @@ class TenantFold:
         self._observed_below = {
             deployment: below for deployment, below in self._observed_below.items() if below > batch.end
         }
-        return Step(clock_us, {}, derived, tallied.refused, tallied.duplicates)
+        return Step(clock_us, {}, derived, tallied.refused, tallied.duplicates, batch.end)
 
     async def _post(self, charges: Charges) -> None:
         """Add what was charged to the nodes' days."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from events.envelope import deployment_name
 from events.ids import derived_id
 from events.outcomes_observed import OutcomesObserved
+from processors.usage.runs import RunBuilder
 from processors.usage.soundness import Deployment
-from processors.usage.tally import RunBuilder
 
 SOURCE = "outcomes"
 

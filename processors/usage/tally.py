@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 from events.codec import Codec
 from events.dead_letters import Refused
-from events.envelope import MAX_LONG, OutcomeKind
 from events.errors import InvalidEventError
-from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, latency_bucket
 from events.reader import LogRecord
 from processors.dedupe import SLICE_MS, Seen
-from processors.usage.soundness import USAGE, Caller, Deployment, Soundness, Usage
+from processors.usage.runs import Runs
+from processors.usage.soundness import USAGE, Caller, Soundness
 from projections.live.period import QUARTER_US
 from projections.live.spend import Group
 
@@ -20,41 +19,12 @@ Sums = list[int]
 """cost_nano_usd, calls, input_tokens, output_tokens, unpriced calls."""
 
 
-class RunBuilder:
-    """An OutcomeRun while it grows."""
-
-    __slots__ = ("buckets", "count", "epoch", "gate_until", "kind", "last_error", "latency_ms_sum", "second")
-
-    def __init__(self, kind: str, second: int, epoch: int | None) -> None:
-        self.kind = kind
-        self.second = second
-        self.epoch = epoch
-        self.count = 0
-        self.latency_ms_sum = 0
-        self.buckets = [0] * LATENCY_BUCKETS
-        self.gate_until: int | None = None
-        self.last_error: str | None = None
-
-    def build(self) -> OutcomeRun:
-        """The finished run."""
-        return OutcomeRun(
-            kind=OutcomeKind(self.kind),
-            count=self.count,
-            second=self.second,
-            breaker_epoch=self.epoch,
-            latency_ms_sum=self.latency_ms_sum,
-            latency_buckets=tuple(self.buckets),
-            gate_until=self.gate_until,
-            last_error=self.last_error,
-        )
-
-
 @dataclass(slots=True)
 class Tally:
-    """What a batch of usage records comes to."""
+    """What the first `records` of a batch of usage come to."""
 
+    records: int = 0
     sums: dict[Group, Sums] = field(default_factory=dict)
-    runs: dict[Deployment, list[RunBuilder]] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
 
@@ -64,22 +34,24 @@ def tally(
     codec: Codec,
     soundness: Soundness,
     seen: Seen,
-    observed_below: Mapping[Deployment, int],
+    runs: Runs,
 ) -> Tally:
-    """Sum a batch. Ids are remembered in `seen`; a record that was seen within the horizon is dropped.
+    """Sum a batch, or its first records when their outcomes fill `runs`.
 
-    `observed_below` says up to which offset the outcomes of a deployment are on the log already (after a loss of live
-    state): those are not derived again. A bad record is refused with its reason, and the rest goes on.
+    Ids are remembered in `seen`; a record that was seen within the horizon is dropped. A bad record is refused with its
+    reason, and the rest goes on.
     """
     result = Tally()
-    decode, check = codec.decode_record, soundness.check
-    runs = result.runs
+    decode, check, observe = codec.decode_record, soundness.check, runs.observe
     by_quarter: dict[int, dict[Caller, Sums]] = {}
     quarter, callers = -1, dict[Caller, Sums]()
     clock_ms = seen.horizon.clock_ms
     slice_end_ms = (seen.horizon.slice_number + 1) * SLICE_MS
     current, previous = seen.current, seen.previous
     for record in records:
+        if runs.bytes_left <= 0:
+            break
+        result.records += 1
         if record.timestamp > clock_ms:
             clock_ms = record.timestamp
             if clock_ms >= slice_end_ms:
@@ -113,9 +85,7 @@ def tally(
         held[1] += 1
         held[2] += usage["input_tokens"]
         held[3] += usage["output_tokens"]
-        deployment = caller.deployment
-        if not observed_below or record.offset >= observed_below.get(deployment, 0):
-            _observe(runs, deployment, usage)
+        observe(caller.deployment, usage, record.offset)
     seen.at(clock_ms)
     result.sums = _by_payer(by_quarter)
     return result
@@ -132,26 +102,3 @@ def _by_payer(by_quarter: Mapping[int, Mapping[Caller, Sums]]) -> dict[Group, Su
                 sums if held is None else [one + other for one, other in zip(held, sums, strict=True)]
             )
     return groups
-
-
-def _observe(runs: dict[Deployment, list[RunBuilder]], deployment: Deployment, usage: Usage) -> None:
-    kind, epoch = usage["outcome"], usage["breaker_epoch"]
-    second = usage["occurred_at"] // 1_000_000
-    held = runs.get(deployment)
-    if held is None:
-        held = runs[deployment] = []
-    if held and (last := held[-1]).kind == kind and last.second == second and last.epoch == epoch:
-        run = last
-    else:
-        run = RunBuilder(kind, second, epoch)
-        held.append(run)
-    run.count += 1
-    latency_ms = usage["latency_ms"]
-    run.latency_ms_sum += latency_ms
-    run.buckets[latency_bucket(latency_ms)] += 1
-    if kind != "SUCCESS":
-        if usage["error"] is not None:
-            run.last_error = usage["error"][:1000]
-        if kind == "RATE_LIMITED" and usage["retry_after_ms"] is not None:
-            until = min(usage["occurred_at"] + usage["retry_after_ms"] * 1000, MAX_LONG)
-            run.gate_until = until if run.gate_until is None else max(run.gate_until, until)
