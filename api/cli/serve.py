@@ -10,7 +10,7 @@ import typer
 
 from api.cli.exits import CommandError, Exit
 
-GARBAGE_AFTER_OBJECTS = 10_000
+GARBAGE_AFTER_OBJECTS = 30_000
 
 
 def serve(
