@@ -24,6 +24,9 @@ from pydantic_settings import (
 
 from api.addresses import data_folder, read_addresses
 from events.settings import LogSettings
+from projections.analytics.settings import AnalyticsSettings
+from projections.archive.settings import ArchiveSettings
+from projections.history.settings import HistorySettings
 from projections.settings import LiveSettings
 
 PREFIX = "INTERLOCK_"
@@ -69,24 +72,6 @@ class ApiSettings(BaseModel):
     )
 
 
-class HistorySettings(BaseModel):
-    """Where the history is kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    postgres_dsn: str | None = Field(
-        None, description="PostgreSQL, postgresql://user:password@host:port/database."
-    )
-
-
-class AnalyticsSettings(BaseModel):
-    """Where the analytics are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    chroma_url: str | None = Field(None, description="Chroma server, http://host:port.")
-
-
 class Settings(BaseSettings):
     """The whole configuration of a process."""
 
@@ -103,6 +88,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     history: HistorySettings = HistorySettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
+    archive: ArchiveSettings = ArchiveSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -28,6 +28,10 @@ class LiveUnavailableError(ProjectionError):
     """The store did not answer within its bound: retry later; a write may or may not have happened."""
 
 
+class SinkUnavailableError(ProjectionError):
+    """The store of a sink (Postgres, Chroma, a folder) did not take or give what was asked: retry later."""
+
+
 class LaggingError(ProjectionError):
     """The projection did not reach the wanted positions within the bound; `lag` is the missing records of each."""
 

@@ -1,0 +1,4 @@
+"""Analytics in Chroma: documents of windows, their vectors, search.
+
+Reads: events. Writes: Chroma. May import: events.
+"""
