@@ -13,6 +13,11 @@ DERIVED = Counter("interlock_derived_total", "Derived events appended", ["topic"
 RETRIES = Counter("interlock_retries_total", "Waits for a dependency that was away", ["what"])
 REOPENED = Counter("interlock_slots_reopened_total", "Slots loaded anew, by cause", ["cause"])
 SLOTS = Gauge("interlock_slots_owned", "Slots that this worker owns")
+SINK_RECORDS = Counter("interlock_sink_records_total", "Records written to a store", ["sink", "topic"])
+SINK_REOPENED = Counter(
+    "interlock_sink_reopened_total", "Partitions that a sink had to open again, by cause", ["sink", "cause"]
+)
+SINK_PARTITIONS = Gauge("interlock_sink_partitions_owned", "Partitions that this process writes", ["sink"])
 BATCH_S = Histogram(
     "interlock_batch_seconds",
     "From taking a batch to its checkpoint and derived events being durable",
