@@ -12,6 +12,7 @@ import structlog
 from events.catalogue import TOPICS
 from events.codec import Codec
 from events.errors import LogUnavailableError
+from events.group_offsets import GroupOffsets
 from events.log_ends import LogEnds
 from events.publisher import Publisher
 from events.registry import Registry
@@ -38,6 +39,7 @@ class LogPort:
         self._why = "it was not reached yet"
         self._connecting: asyncio.Task[None] | None = None
         self.ends = LogEnds(settings)
+        self.groups = GroupOffsets(settings)
 
     async def __aenter__(self) -> Self:
         self._connecting = asyncio.create_task(self._connect(), name="log-connect")
@@ -53,6 +55,7 @@ class LogPort:
         if self._publisher is not None:
             await self._publisher.__aexit__(None, None, None)
         await self.ends.__aexit__(None, None, None)
+        await self.groups.__aexit__(None, None, None)
 
     @property
     def publisher(self) -> Publisher:

@@ -55,6 +55,12 @@ class ApiMetrics:
             ["topic", "partition"],
             registry=self.registry,
         )
+        self.sink_lag = Gauge(
+            "interlock_sink_lag_records",
+            "Records of the log that are not durable in a store yet",
+            ["sink", "topic", "partition"],
+            registry=self.registry,
+        )
         self.lookups = Counter(
             "interlock_api_cache_lookups_total",
             "States that eventual reads looked for in the cache of this process: hit or miss",
@@ -66,3 +72,8 @@ class ApiMetrics:
         """Show the lag of each partition."""
         for partition, records in lag.items():
             self.lag.labels(partition.topic, str(partition.number)).set(records)
+
+    def set_sink_lag(self, sink: str, lag: Mapping[Partition, int]) -> None:
+        """Show how far a store is behind."""
+        for partition, records in lag.items():
+            self.sink_lag.labels(sink, partition.topic, str(partition.number)).set(records)

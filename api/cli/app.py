@@ -13,6 +13,7 @@ from api.cli import (
     providers,
     schemas,
     serve,
+    sink,
     status,
     topics,
     up,
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("serve")(serve.serve)
 app.command("work")(work.work)
+app.command("sink")(sink.sink)
 app.command("status")(status.status)
 app.command("demo")(demo.demo)
 app.add_typer(events.app, name="events")

@@ -28,5 +28,14 @@ def status(api: ApiUrl = None, as_json: AsJson = False) -> None:
         for slot in answer["slots"]
     ]
     print_table(("slot", "lag", "folded up to", "epoch", "owner"), rows, empty="no slot is known")
+    if answer["sinks"]:
+        print_table(
+            ("sink", "lag", "partitions"),
+            [
+                (sink["sink"], "unknown" if sink["lag"] is None else sink["lag"], len(sink["positions"]))
+                for sink in answer["sinks"]
+            ],
+            empty="",
+        )
     for problem in answer["problems"]:
         remark(problem)

@@ -31,6 +31,18 @@ class SlotView(View):
     clock: TimeOut | None = Field(description="The slot's fold clock.")
 
 
+class SinkView(View):
+    """A store that the log is written to, beside the live state. All offsets are the next to write."""
+
+    sink: str = Field(examples=["history"])
+    positions: dict[str, int] = Field(
+        description="What is durable in the store, by partition.", examples=[{"usage-3": 1042}]
+    )
+    lag: int | None = Field(
+        description="Records that are not durable there yet; null while the log is away or the sink has never run."
+    )
+
+
 class WorkerView(View):
     """A worker and the slots that it took."""
 
@@ -46,6 +58,7 @@ class StatusView(View):
     partitions: int = Field(description="Partitions of each topic.")
     lag: int | None = Field(description="Records not folded yet, of all partitions.")
     slots: list[SlotView]
+    sinks: list[SinkView] = Field(description="Those that are configured.")
     workers: list[WorkerView]
     log_ends: dict[str, int] | None = Field(
         description="The next offset that the log gives, by partition.", examples=[{"usage-3": 1042}]
@@ -96,6 +109,20 @@ def slot_view(slot: Slot, checkpoint: Checkpoint, ends: Mapping[Partition, int] 
         lag=lag,
         unpublished=max(0, checkpoint.outbox_seq - checkpoint.published_seq),
         clock=format_time_us(checkpoint.clock_us) if checkpoint.clock_us else None,
+    )
+
+
+def sink_view(
+    name: str, positions: Mapping[Partition, int], ends: Mapping[Partition, int] | None
+) -> SinkView:
+    """The view of one sink."""
+    lag = None
+    if ends is not None and positions:
+        lag = sum(max(0, ends[partition] - offset) for partition, offset in positions.items())
+    return SinkView(
+        sink=name,
+        positions={str(partition): offset for partition, offset in sorted(positions.items())},
+        lag=lag,
     )
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.ports import InPorts
-from api.routes.status import log_ends, slot_views
+from api.routes.status import log_ends, sink_positions, slot_views
 from events.positions import Partition
 
 router = APIRouter(tags=["health"])
@@ -27,4 +27,9 @@ async def metrics(ports: InPorts) -> Response:
         ports.metrics.set_lag(
             {Partition(topic, number): records for topic, records in (slot.lag or {}).items()}
         )
+    if ends is not None:
+        for name, positions in (await sink_positions(ports, problems)).items():
+            ports.metrics.set_sink_lag(
+                name, {place: max(0, ends[place] - offset) for place, offset in positions.items()}
+            )
     return Response(generate_latest(ports.metrics.registry), media_type=CONTENT_TYPE_LATEST)

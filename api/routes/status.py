@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from fastapi import APIRouter
 
 from api.ports import InPorts, Ports
-from api.resources.status import SlotView, StatusView, slot_view, workers_of
+from api.resources.status import SlotView, StatusView, sink_view, slot_view, workers_of
+from api.sinks import sink_names
 from api.version import VERSION
+from events.catalogue import TOPICS
 from events.errors import LogUnavailableError
 from events.positions import Partition
+from processors.sinks.runner import group_of
 from projections.errors import LiveUnavailableError
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 
@@ -23,6 +26,7 @@ async def show_status(ports: InPorts) -> StatusView:
     problems: list[str] = []
     ends = await log_ends(ports, problems)
     slots = await slot_views(ports, ends, problems)
+    sinks = await sink_positions(ports, problems)
     lag = None
     if ends is not None and not any(slot.lag is None for slot in slots) and slots:
         lag = sum(records for slot in slots for records in (slot.lag or {}).values())
@@ -32,6 +36,7 @@ async def show_status(ports: InPorts) -> StatusView:
         partitions=ports.settings.log.partitions,
         lag=lag,
         slots=slots,
+        sinks=[sink_view(name, positions, ends) for name, positions in sinks.items()],
         workers=workers_of(slots),
         log_ends={str(partition): end for partition, end in sorted(ends.items())}
         if ends is not None
@@ -45,11 +50,28 @@ def all_slots(partitions: int) -> list[Slot]:
     return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(partitions)]
 
 
+def all_partitions(partitions: int) -> list[Partition]:
+    """Every partition of the log."""
+    return [Partition(topic, number) for topic in TOPICS for number in range(partitions)]
+
+
+async def sink_positions(ports: Ports, problems: list[str]) -> dict[str, dict[Partition, int]]:
+    """How far each configured sink is, as its group says: so it is known also while the store is away."""
+    wanted = all_partitions(ports.settings.log.partitions)
+    found: dict[str, dict[Partition, int]] = {}
+    for name in sink_names(ports.settings):
+        try:
+            found[name] = await ports.log.groups.committed(group_of(ports.settings.log, name), wanted)
+        except LogUnavailableError as error:
+            problems.append(str(error))
+            found[name] = {}
+    return found
+
+
 async def log_ends(ports: Ports, problems: list[str]) -> dict[Partition, int] | None:
-    """Where the folded topics end; None, and why, when the log does not say."""
-    folded = [partition for slot in all_slots(ports.settings.log.partitions) for partition in slot.partitions]
+    """Where the topics end; None, and why, when the log does not say."""
     try:
-        return await ports.log.ends.ends(folded)
+        return await ports.log.ends.ends(all_partitions(ports.settings.log.partitions))
     except LogUnavailableError as error:
         problems.append(str(error))
         return None
