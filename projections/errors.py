@@ -32,6 +32,14 @@ class SinkUnavailableError(ProjectionError):
     """The store of a sink (Postgres, Chroma, a folder) did not take or give what was asked: retry later."""
 
 
+class HistoryUnavailableError(ProjectionError):
+    """The history cannot be asked now (away, not configured, too slow for this question): the message says what to do."""
+
+
+class InvalidCursorError(ProjectionError):
+    """A cursor continues nothing, or another question than the one it came with."""
+
+
 class LaggingError(ProjectionError):
     """The projection did not reach the wanted positions within the bound; `lag` is the missing records of each."""
 
