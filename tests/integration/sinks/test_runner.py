@@ -1,0 +1,153 @@
+"""What drives a sink: every record of the log arrives once and in order, whatever the store, the group or the log do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from events.broker import create_topics
+from events.group_offsets import GroupOffsets
+from events.log_ends import LogEnds
+from events.positions import Partition
+from events.publisher import Publisher
+from events.settings import LogSettings
+from processors.sinks.runner import SinkRunner, group_of
+from tests.integration.conftest import LogSettingsFactory
+from tests.integration.log import CODEC, usage
+from tests.integration.sinks.kept import KeepingSink, Store
+
+KEPT_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.02
+
+
+@pytest.fixture
+async def settings(make_log_settings: LogSettingsFactory) -> LogSettings:
+    """A log of its own with its topics, and a session short enough to see a member being missed."""
+    made = make_log_settings(session_timeout_s=2.0)
+    made = made.model_copy(update={"group_id": made.topic_prefix.rstrip(".")})
+    await create_topics(made)
+    return made
+
+
+@asynccontextmanager
+async def running(settings: LogSettings, sink: KeepingSink) -> AsyncIterator[SinkRunner]:
+    """A runner at work; it is stopped in order when the block is left."""
+    runner = SinkRunner(settings, sink)
+    task = asyncio.create_task(runner.run())
+    try:
+        yield runner
+        runner.stop()
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def append(settings: LogSettings, count: int) -> list[bytes]:
+    """So many usage events of five tenants; their values."""
+    events = [usage(tenant=f"tenant-{number % 5}") for number in range(count)]
+    async with Publisher(settings, CODEC) as publisher:
+        await publisher.append(events)
+    return [CODEC.encode(event) for event in events]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(KEPT_WITHIN_S):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def until_kept(store: Store, count: int) -> None:
+    """Wait until the store has so many values."""
+    await until(lambda: sum(map(len, store.values.values())) >= count)
+
+
+def kept(store: Store) -> list[bytes]:
+    """All values, sorted: partitions have no order among each other."""
+    return sorted(value for values in store.values.values() for value in values)
+
+
+async def test_every_record_arrives_once_and_the_group_knows_how_far(settings: LogSettings) -> None:
+    """The committed offsets of the sink's group are what is durable, so lag is known without the store."""
+    store = Store()
+    values = await append(settings, 300)
+    async with running(settings, KeepingSink(store)):
+        await until_kept(store, 300)
+        values += await append(settings, 200)
+        await until_kept(store, 500)
+    assert kept(store) == sorted(values)
+    places = [Partition("usage", number) for number in range(settings.partitions)]
+    async with GroupOffsets(settings) as groups, LogEnds(settings) as ends:
+        committed = await groups.committed(group_of(settings, "kept"), places)
+        assert committed == await ends.ends(places)
+
+
+async def test_a_stop_keeps_all_that_the_log_held(settings: LogSettings) -> None:
+    """Also what was appended just before it."""
+    store = Store()
+    async with running(settings, KeepingSink(store)):
+        first = await append(settings, 50)
+        await until_kept(store, 50)
+        first += await append(settings, 400)
+    assert kept(store) == sorted(first)
+
+
+async def test_a_store_that_is_away_is_caught_up_with_and_keeps_no_other_waiting(
+    settings: LogSettings,
+) -> None:
+    """No restart: the lag grows, and goes."""
+    away, there = Store(), Store()
+    async with running(settings, KeepingSink(away)), running(settings, KeepingSink(there, name="other")):
+        values = await append(settings, 100)
+        await until_kept(away, 100)
+        away.away = True
+        values += await append(settings, 100)
+        await until_kept(there, 200)
+        assert len(kept(away)) == 100
+        away.away = False
+        await until_kept(away, 200)
+    assert kept(away) == kept(there) == sorted(values)
+
+
+async def test_a_lost_reply_doubles_nothing(settings: LogSettings) -> None:
+    """The store has the batch, and the sink was not told: it asks where the store is before it goes on."""
+    store = Store(lose_replies=3)
+    async with running(settings, KeepingSink(store)):
+        values = await append(settings, 100)
+        await until_kept(store, 100)
+        values += await append(settings, 100)
+        await until_kept(store, 200)
+    assert kept(store) == sorted(values)
+
+
+async def test_members_come_and_go_and_nothing_is_lost_or_doubled(settings: LogSettings) -> None:
+    """Two processes share the partitions; what one held when it left, the other goes on with."""
+    store = Store()
+    values = await append(settings, 200)
+    async with running(settings, KeepingSink(store)):
+        await until_kept(store, 200)
+        async with running(settings, KeepingSink(store)):
+            values += await append(settings, 300)
+            await until_kept(store, 500)
+        values += await append(settings, 100)
+        await until_kept(store, 600)
+    assert kept(store) == sorted(values)
+
+
+async def test_a_store_ahead_of_the_log_is_not_written(settings: LogSettings) -> None:
+    """It holds events that this log never had: going on would leave a hole where they differ."""
+    store = Store(
+        values={Partition("usage", number): [b"older"] * 9 for number in range(settings.partitions)}
+    )
+    async with running(settings, KeepingSink(store)):
+        await append(settings, 4)
+        async with Publisher(settings, CODEC) as publisher:
+            await publisher.append([usage()])
+        await until(lambda: len(store.epochs) >= len(store.values))
+    assert all(values == [b"older"] * 9 for place, values in store.values.items() if place.topic == "usage")
