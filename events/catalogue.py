@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from events.action_audited import ActionAudited
 from events.alert_raised import AlertRaised
 from events.breaker_overridden import BreakerOverridden
 from events.breaker_transitioned import BreakerTransitioned
@@ -125,6 +126,15 @@ TOPICS: dict[str, Topic] = {
             group="tenant",
             retention_ms=365 * DAY_MS,
             written_by="workers",
+        ),
+        Topic(
+            "audit",
+            ActionAudited,
+            "action_audited",
+            key_field="actor",
+            group="actor",
+            retention_ms=FOREVER_MS,
+            written_by="whoever acts: operators, retention",
         ),
         Topic(
             "dead-letters",

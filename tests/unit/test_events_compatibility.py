@@ -212,4 +212,4 @@ def test_the_command_says_what_is_wrong(folder: Path, capsys: pytest.CaptureFixt
     (folder / "usage_recorded" / "v2.avsc").unlink()
     (folder / "RELEASED").unlink()
     assert main(["--release"], folder) == 0
-    assert "released: alert_raised/v1.avsc" in capsys.readouterr().out
+    assert "released: action_audited/v1.avsc, alert_raised/v1.avsc" in capsys.readouterr().out
