@@ -31,8 +31,7 @@ test: $(READY) ## All tests, on the embedded servers (ARGS= goes to pytest)
 
 .PHONY: test-kafka
 test-kafka: $(READY) ## The integration tests again, on a real Apache Kafka (needs Java 17+ and Maven)
-	INTERLOCK_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration $(ARGS) || \
-		INTERLOCK_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration $(ARGS) --last-failed --last-failed-no-failures none
+	INTERLOCK_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Lint, format, types, layers, schema compatibility

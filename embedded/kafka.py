@@ -44,10 +44,9 @@ class KafkaServer(Server):
         tool = [
             "kafka.tools.StorageTool",
             "format",
-            "--cluster-id",
-            cluster_id,
-            "--config",
-            str(self._properties),
+            # One argument: an id may begin with a minus.
+            f"--cluster-id={cluster_id}",
+            f"--config={self._properties}",
         ]
         child = await Child.spawn("kafka-storage", self._java("-Xmx128m", *tool), self.log_path)
         try:
