@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api import openapi
 from api.allow import allowed_methods
@@ -19,12 +20,13 @@ from api.metrics import ApiMetrics
 from api.middleware import BodyLimit, InFlightLimit, RequestContext
 from api.ports import Ports
 from api.problems import add_handlers
-from api.routes import breakers, budgets, events, health, metrics, providers, spend, status
+from api.routes import breakers, budgets, events, health, history, metrics, providers, spend, status
 from api.settings import Settings
 from api.version import VERSION
 from events.errors import EventsError
 from events.pricing import price_call
 from events.registry import open_registry
+from projections.history.queries.reader import HistoryReader
 from projections.live.cache import LiveCache
 from projections.live.changes import Changes
 from projections.live.consistency import Waits
@@ -36,12 +38,14 @@ TAGS = [
     {"name": "providers", "description": "Settings and health of providers."},
     {"name": "budgets", "description": "What may be spent, and how much of it is gone."},
     {"name": "spend", "description": "What was spent, and where requests went."},
+    {"name": "history", "description": "What was, when and why."},
     {"name": "status", "description": "How far everything is."},
     {"name": "health", "description": "For load balancers and monitoring."},
 ]
 
 ROUTERS = tuple(
-    routes.router for routes in (events, breakers, providers, budgets, spend, status, health, metrics)
+    routes.router
+    for routes in (events, breakers, providers, budgets, spend, history, status, health, metrics)
 )
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.ports = ports
             yield
 
-    app = FastAPI(
+    # The page at /docs comes whole from here: where there is no way out to the internet, too.
+    app = FastAPIOffline(
         title="Interlock",
         version=VERSION,
         lifespan=lifespan,
@@ -90,9 +95,10 @@ async def open_ports(settings: Settings, counted: ApiMetrics) -> AsyncIterator[P
         # The cache is told first: then no cached state is older than the positions that were heard.
         await resources.enter_async_context(Changes(store, [cache, pushed, waits]))
         reads = LiveReads(store, cache, waits, pushed, partitions=log.partitions, lookups=counted.lookups)
+        history = await resources.enter_async_context(HistoryReader(settings.history))
         warming = asyncio.create_task(asyncio.to_thread(_load_prices))
         resources.callback(warming.cancel)
-        yield Ports(settings, log_port, store, cache, reads, Kinds.of(live.cache_ttls), counted)
+        yield Ports(settings, log_port, store, cache, reads, history, Kinds.of(live.cache_ttls), counted)
 
 
 def _load_prices() -> None:

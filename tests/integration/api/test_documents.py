@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -58,3 +59,14 @@ async def test_the_gateway_in_the_documents_sees_a_breaker_open(world: World) ->
         later_us = now_us + 60_000_000
         assert await gateway["admitted"](cache, permits, deployment, later_us)
         assert not await gateway["admitted"](cache, permits, deployment, later_us)
+
+
+async def test_the_reference_page_needs_nobody_else(world: World) -> None:
+    """All that /docs loads comes from the API itself: it is there where no other server can be reached."""
+    page = await world.http.get("/docs")
+    loaded = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
+    places = [one or other for one, other in loaded]
+    assert len(places) >= 3
+    for place in places:
+        assert place.startswith("/"), place
+        assert (await world.http.get(place)).is_success, place
