@@ -41,7 +41,7 @@ _REASONS = {
     415: "The media type is not read here.",
     422: "A value is invalid; `errors` names each.",
     429: "Too much at once: come back after `Retry-After` seconds.",
-    503: "The log or the live store is away: come back after `Retry-After` seconds.",
+    503: "What is needed for the answer (the log, a store) is away: come back after `Retry-After` seconds.",
     504: "The live state did not reach the positions in time; `lag` says what is missing.",
 }
 

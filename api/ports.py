@@ -12,19 +12,21 @@ from api.live_reads import LiveReads
 from api.log_port import LogPort
 from api.metrics import ApiMetrics
 from api.settings import Settings
+from projections.history.queries.reader import HistoryReader
 from projections.live.cache import LiveCache
 from projections.live.store import LiveStore
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The log, the live store with its cache, and what counts them."""
+    """The log, the live store with its cache, the history, and what counts them."""
 
     settings: Settings
     log: LogPort
     store: LiveStore
     cache: LiveCache
     reads: LiveReads
+    history: HistoryReader
     kinds: Kinds
     metrics: ApiMetrics
 

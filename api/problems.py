@@ -22,7 +22,7 @@ from events.errors import (
 )
 from events.positions import InvalidPositionError
 from events.publisher import PartlyAppendedError
-from projections.errors import LaggingError, LiveUnavailableError
+from projections.errors import HistoryUnavailableError, LaggingError, LiveUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:interlock:problem:"
@@ -209,6 +209,9 @@ PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     ),
     LiveUnavailableError: lambda error: Problem(
         503, "live-unavailable", "The live store is away", str(error), retry_after_s=RETRY_AFTER_S
+    ),
+    HistoryUnavailableError: lambda error: Problem(
+        503, "history-unavailable", "The history cannot be asked", str(error), retry_after_s=RETRY_AFTER_S
     ),
     LaggingError: _lagging,
 }
