@@ -1,6 +1,7 @@
 """How breakers and providers stood at an instant, folded from what the history holds by the code that folds the log.
 
-Breakers by the time of their transitions, settings by the time of their changes.
+Transitions and settings count by the time that they state (`occurred_at`): a breaker that says "open since 14:05:00.2"
+was open as of 14:05:00.2.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass, fields, replace
 from events.breaker_transitioned import BreakerTransitioned
 from events.catalogue import TOPICS, Topic
 from events.codec import from_record
-from events.envelope import Event
+from events.envelope import Event, deployment_name
 from events.provider_changed import ProviderChanged
+from projections.history.queries.gates_as_of import with_gates
 from projections.history.queries.page import COLUMNS
 from projections.history.queries.question import Question, listed
 from projections.history.queries.reader import HistoryReader, Row
@@ -26,24 +28,30 @@ _PROVIDERS = TOPICS["providers"]
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentName:
-    """`provider/model[@region]`; only the first slash divides, and where the region begins the rows know."""
+class Scope:
+    """Which breakers are meant. Without both: all."""
 
-    provider: str
-    rest: str
+    providers: tuple[str, ...] | None = None
+    rest: str | None = None
+    """What follows the provider and its slash in a deployment's name. Where the region begins the rows know."""
 
     @classmethod
-    def parse(cls, deployment: str) -> DeploymentName:
-        """The two parts; a name without a slash has an empty rest, which is no model."""
+    def of_deployment(cls, deployment: str) -> Scope:
+        """One breaker. A name without a slash has an empty rest, which is no model."""
         provider, _, rest = deployment.partition("/")
-        return cls(provider, rest)
+        return cls((provider,), rest)
 
     def ask(self, question: Question) -> None:
-        """Only rows of this deployment."""
-        question.equal({"provider": self.provider})
-        question.conditions.append(
-            f"model || case when region <> '' then '@' || region else '' end = {question.bind(self.rest)}"
-        )
+        """Only rows of these deployments."""
+        if self.providers is not None:
+            question.conditions.append(f"provider = any({question.bind(list(self.providers))})")
+        if self.rest is not None:
+            question.conditions.append(
+                f"model || case when region <> '' then '@' || region else '' end = {question.bind(self.rest)}"
+            )
+
+
+ALL = Scope()
 
 
 def event_of(topic: Topic, row: Row) -> Event:
@@ -52,17 +60,13 @@ def event_of(topic: Topic, row: Row) -> Event:
 
 
 async def settings_as_of(
-    history: HistoryReader, at_us: int, names: Collection[str] | None = None
+    history: HistoryReader, at_us: int, names: Collection[str]
 ) -> dict[str, ProviderSettings]:
-    """Providers that were set by then; all, or those of the names."""
-    question = Question()
-    question.conditions.append(f"occurred_at <= {question.bind(at_us)}")
-    if names is not None:
-        question.conditions.append(f"provider = any({question.bind(list(names))})")
+    """The settings of these providers, as far as they were set by then."""
     rows = await history.rows(
-        f"select {listed(COLUMNS['providers'])} from providers {question.where} "
+        f"select {listed(COLUMNS['providers'])} from providers where occurred_at <= $1 and provider = any($2) "
         "order by provider, appended_at, log_partition, log_offset",
-        question.arguments,
+        [at_us, list(names)],
     )
     found: dict[str, ProviderSettings] = {}
     for row in rows:
@@ -73,36 +77,40 @@ async def settings_as_of(
     return found
 
 
-async def breakers_as_of(
-    history: HistoryReader,
-    at_us: int,
-    *,
-    deployment: DeploymentName | None = None,
-    providers: Collection[str] | None = None,
-) -> dict[str, Breaker]:
-    """Breakers that had moved by then, by name; all, or that of one deployment, or those of some providers.
+async def breakers_as_of(history: HistoryReader, at_us: int, scope: Scope = ALL) -> dict[str, Breaker]:
+    """Breakers of which an outcome or a transition was known by then, by name."""
+    known = await _known(history, at_us, scope)
+    settings = await settings_as_of(history, at_us, {provider for provider, _, _ in known}) if known else {}
+    begun = {
+        deployment_name(*name): breakers.initial(*name, settings=settings.get(name[0])) for name in known
+    }
+    for event in await _last_transitions(history, at_us, scope):
+        # A transition carries all that its fold needs, so the last one tells what all before it led to.
+        before = replace(begun[event.deployment], version=event.version - 1)
+        begun[event.deployment] = breakers.evolve(before, event)
+    return {name: await with_gates(history, breaker, at_us) for name, breaker in sorted(begun.items())}
 
-    A transition carries all that its fold needs, so the last one tells the whole state. The gates are left as they
-    begin: they are folds of the outcomes.
-    """
+
+async def _known(history: HistoryReader, at_us: int, scope: Scope) -> set[tuple[str, str, str | None]]:
     question = Question()
     question.conditions.append(f"occurred_at <= {question.bind(at_us)}")
-    if deployment is not None:
-        deployment.ask(question)
-    if providers is not None:
-        question.conditions.append(f"provider = any({question.bind(list(providers))})")
+    scope.ask(question)
+    rows = await history.rows(
+        f"select provider, model, nullif(region, '') as region from outcomes {question.where} "
+        f"union select provider, model, nullif(region, '') from breakers {question.where}",
+        question.arguments,
+    )
+    return {(row["provider"], row["model"], row["region"]) for row in rows}
+
+
+async def _last_transitions(history: HistoryReader, at_us: int, scope: Scope) -> list[BreakerTransitioned]:
+    question = Question()
+    question.conditions.append(f"occurred_at <= {question.bind(at_us)}")
+    scope.ask(question)
     rows = await history.rows(
         f"select distinct on (provider, model, coalesce(region, '')) {listed(COLUMNS['breakers'])} from breakers "
         f"{question.where} order by provider, model, coalesce(region, ''), version desc",
         question.arguments,
     )
-    settings = await settings_as_of(history, at_us, {row["provider"] for row in rows}) if rows else {}
-    found: dict[str, Breaker] = {}
-    for row in rows:
-        event = event_of(_BREAKERS, row)
-        assert isinstance(event, BreakerTransitioned)
-        before = breakers.initial(
-            event.provider, event.model, event.region, settings=settings.get(event.provider)
-        )
-        found[event.deployment] = breakers.evolve(replace(before, version=event.version - 1), event)
-    return found
+    events = [event_of(_BREAKERS, row) for row in rows]
+    return [event for event in events if isinstance(event, BreakerTransitioned)]
