@@ -20,7 +20,18 @@ from api.metrics import ApiMetrics
 from api.middleware import BodyLimit, InFlightLimit, RequestContext
 from api.ports import Ports
 from api.problems import add_handlers
-from api.routes import breakers, budgets, events, health, history, metrics, providers, spend, status
+from api.routes import (
+    breakers,
+    budgets,
+    decisions,
+    events,
+    health,
+    history,
+    metrics,
+    providers,
+    spend,
+    status,
+)
 from api.settings import Settings
 from api.version import VERSION
 from events.errors import EventsError
@@ -45,7 +56,7 @@ TAGS = [
 
 ROUTERS = tuple(
     routes.router
-    for routes in (events, breakers, providers, budgets, spend, history, status, health, metrics)
+    for routes in (events, breakers, providers, budgets, spend, history, decisions, status, health, metrics)
 )
 
 _log = structlog.get_logger(__name__)

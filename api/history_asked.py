@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
+from api.asked import EVENTUALLY, Asked
 from api.ingest import wall_clock_us
 from api.problems import invalid_value
 from api.rfc3339 import parse_time_us
@@ -108,8 +109,10 @@ def instant(name: str, text: str | None) -> int | None:
     return time_us
 
 
-def past_instant(text: str) -> int:
-    """The instant of `as_of`, which is not ahead."""
+def past_instant(text: str, live: Asked) -> int:
+    """The instant of `as_of`, which is not ahead; the live state's freshness cannot be asked for at once with it."""
+    if live != EVENTUALLY:
+        raise invalid_value("as_of", "is answered from the history: leave consistency and at_least out")
     time_us = instant("as_of", text)
     assert time_us is not None
     if time_us > wall_clock_us():

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.asked import EVENTUALLY, AskedFor, say_positions
+from api.history_asked import AsOf, InPage, past_instant
 from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts, Ports
@@ -19,12 +20,17 @@ from api.resources.breaker import (
     breaker_view,
     standing_view,
 )
+from api.resources.history import BreakerEventView, BreakerPage
 from api.resources.values import Accepted
 from api.rfc3339 import parse_time_us
+from api.routes.history import MONTH_US, page_of
 from api.writes import append_one, operator_event
 from events.breaker_overridden import BreakerOverridden, OverrideMode
 from events.breaker_transitioned import BreakerState
 from events.envelope import Name
+from projections.history.queries.as_of import breakers_as_of
+from projections.history.queries.page import DEPLOYMENT
+from projections.history.queries.scope import ALL, Scope
 from projections.live.provider import PolicyInForce
 
 router = APIRouter(prefix="/v1", tags=["breakers"])
@@ -45,17 +51,24 @@ Target = Annotated[
 
 @router.get("/breakers", summary="All breakers", responses=problems(422, 503, 504))
 async def list_breakers(
+    *,
     asked: AskedFor,
     ports: InPorts,
     response: Response,
     provider: Annotated[Name | None, Query(description="Only those of this provider.")] = None,
     state: Annotated[BreakerState | None, Query(description="Only those in this effective state.")] = None,
+    as_of: AsOf = None,
 ) -> BreakerList:
     """Every breaker with its effective state, by name. Deployments appear with their first outcome."""
-    answer = await ports.reads.every(asked, ports.kinds.breaker)
-    say_positions(response, answer.positions)
-    now_us = wall_clock_us()
-    views = [breaker_view(breaker, now_us) for _, breaker in sorted(answer.states.items())]
+    if as_of is not None:
+        at_us = past_instant(as_of, asked)
+        scope = ALL if provider is None else Scope((provider,))
+        found = await breakers_as_of(ports.history, at_us, scope)
+    else:
+        answer = await ports.reads.every(asked, ports.kinds.breaker)
+        say_positions(response, answer.positions)
+        at_us, found = wall_clock_us(), answer.states
+    views = [breaker_view(breaker, at_us) for _, breaker in sorted(found.items())]
     return BreakerList(
         breakers=[
             view
@@ -87,11 +100,24 @@ async def show_override(target: Target, asked: AskedFor, ports: InPorts, respons
     return view
 
 
+@router.get(
+    "/breakers/{deployment:path}/history",
+    summary="Transitions of one breaker",
+    responses=problems(404, 422, 503),
+)
+async def show_transitions(deployment: Deployment, page: InPage, ports: InPorts) -> BreakerPage:
+    """What the breaker did, when and why, by default of the last 30 days."""
+    listing = page.listing("breakers", {DEPLOYMENT: deployment}, MONTH_US)
+    return BreakerPage(**await page_of(ports, BreakerEventView, listing, page.limit))
+
+
 @router.get("/breakers/{deployment:path}", summary="One breaker", responses=problems(404, 422, 503, 504))
 async def show_breaker(
-    deployment: Deployment, asked: AskedFor, ports: InPorts, response: Response
+    deployment: Deployment, asked: AskedFor, ports: InPorts, response: Response, as_of: AsOf = None
 ) -> BreakerView:
     """The breaker with its reason, the figures of its last transition and of its window now, gates and override."""
+    if as_of is not None:
+        return await _breaker_as_of(ports, deployment, past_instant(as_of, asked))
     reads, kinds = ports.reads, ports.kinds
     answer = await reads.some(asked, kinds.breaker, [deployment])
     breaker = answer.states.get(deployment)
@@ -104,6 +130,13 @@ async def show_breaker(
     policy = settings.policy_for(deployment) if settings is not None else PolicyInForce()
     say_positions(response, answer.positions)
     return breaker_view(breaker, wall_clock_us(), windows.get(deployment), policy)
+
+
+async def _breaker_as_of(ports: Ports, deployment: str, at_us: int) -> BreakerView:
+    found = (await breakers_as_of(ports.history, at_us, Scope.of_deployment(deployment))).get(deployment)
+    if found is None:
+        raise not_found("breaker", f"the history has no outcome of {deployment} until then")
+    return breaker_view(found, at_us)
 
 
 @router.put(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.asked import Asked, AskedFor, say_positions
+from api.history_asked import AsOf, past_instant
 from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts, Ports
@@ -18,6 +19,7 @@ from api.writes import IfMatch, append_one, check_if_match, operator_event
 from events.budget_changed import BudgetChange, BudgetChanged
 from events.envelope import Name
 from events.money import parse_usd
+from projections.history.queries.budgets_as_of import budgets_as_of, status_as_of
 from projections.live.budget import Budget, Budgets, days_needed, status
 from projections.live.period import period_of
 from projections.live.spend import SpendDay, spend_id
@@ -30,30 +32,36 @@ BudgetId = Annotated[Name, Path(description="Name of the budget within the tenan
 
 @router.get("/budgets", summary="Budgets of all tenants", responses=problems(422, 503, 504))
 async def list_budgets(
+    *,
     asked: AskedFor,
     ports: InPorts,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most budgets of one answer.")] = 100,
     after: Annotated[str | None, Query(description="`next` of the answer before.", max_length=600)] = None,
+    as_of: AsOf = None,
 ) -> BudgetList:
     """Budgets by tenant and id, each as it stands now; `next` continues the list."""
+    if as_of is not None:
+        at_us = past_instant(as_of, asked)
+        chosen, following = _some(await budgets_as_of(ports.history, at_us), limit, after)
+        return BudgetList(budgets=await _views_as_of(ports, chosen, at_us), next=following)
     answer = await ports.reads.every(asked, ports.kinds.budgets)
-    listed = {
-        f"{of.tenant}/{budget_id}": (of.tenant, budget)
-        for of in answer.states.values()
-        for budget_id, budget in of.budgets.items()
-    }
-    rest = sorted(name for name in listed if after is None or name > after)
-    views = await _views(ports, asked, [listed[name] for name in rest[:limit]])
+    chosen, following = _some(answer.states, limit, after)
+    views = await _views(ports, asked, chosen)
     say_positions(response, answer.positions)
-    return BudgetList(budgets=views, next=rest[limit - 1] if len(rest) > limit else None)
+    return BudgetList(budgets=views, next=following)
 
 
 @router.get("/budgets/{tenant}", summary="Budgets of a tenant", responses=problems(422, 503, 504))
 async def list_tenant_budgets(
-    tenant: Tenant, asked: AskedFor, ports: InPorts, response: Response
+    tenant: Tenant, asked: AskedFor, ports: InPorts, response: Response, as_of: AsOf = None
 ) -> BudgetList:
     """The tenant's budgets by id, each as it stands now; empty for a tenant without any."""
+    if as_of is not None:
+        at_us = past_instant(as_of, asked)
+        held = (await budgets_as_of(ports.history, at_us, tenant)).get(tenant, Budgets(tenant))
+        chosen = [(tenant, budget) for _, budget in sorted(held.budgets.items())]
+        return BudgetList(budgets=await _views_as_of(ports, chosen, at_us))
     answer = await ports.reads.some(asked, ports.kinds.budgets, [tenant])
     found = answer.states.get(tenant, Budgets(tenant))
     views = await _views(ports, asked, [(tenant, budget) for _, budget in sorted(found.budgets.items())])
@@ -63,9 +71,17 @@ async def list_tenant_budgets(
 
 @router.get("/budgets/{tenant}/{budget_id}", summary="One budget", responses=problems(404, 422, 503, 504))
 async def show_budget(
-    tenant: Tenant, budget_id: BudgetId, asked: AskedFor, ports: InPorts, response: Response
+    *,
+    tenant: Tenant,
+    budget_id: BudgetId,
+    asked: AskedFor,
+    ports: InPorts,
+    response: Response,
+    as_of: AsOf = None,
 ) -> BudgetView:
     """The budget, what was spent of it in its present period, and what remains. `ETag` is its version."""
+    if as_of is not None:
+        return await _budget_as_of(ports, tenant, budget_id, past_instant(as_of, asked))
     answer = await ports.reads.some(asked, ports.kinds.budgets, [tenant])
     budget = answer.states.get(tenant, Budgets(tenant)).budgets.get(budget_id)
     if budget is None:
@@ -184,6 +200,36 @@ async def _views(ports: Ports, asked: Asked, chosen: Sequence[tuple[str, Budget]
         return budget_view(tenant, status(budget, now_us, spend_of), now_us)
 
     return [view(tenant, budget) for tenant, budget in chosen]
+
+
+def _some(
+    states: Mapping[str, Budgets], limit: int, after: str | None
+) -> tuple[list[tuple[str, Budget]], str | None]:
+    """The budgets of a page with their tenants, and what continues the list."""
+    listed = {
+        f"{of.tenant}/{budget_id}": (of.tenant, budget)
+        for of in states.values()
+        for budget_id, budget in of.budgets.items()
+    }
+    rest = sorted(name for name in listed if after is None or name > after)
+    return [listed[name] for name in rest[:limit]], rest[limit - 1] if len(rest) > limit else None
+
+
+async def _budget_as_of(ports: Ports, tenant: str, budget_id: str, at_us: int) -> BudgetView:
+    held = (await budgets_as_of(ports.history, at_us, tenant)).get(tenant, Budgets(tenant))
+    budget = held.budgets.get(budget_id)
+    if budget is None:
+        raise not_found("budget", f"{tenant} had no budget {budget_id} by then")
+    [view] = await _views_as_of(ports, [(tenant, budget)], at_us)
+    return view
+
+
+async def _views_as_of(ports: Ports, chosen: Sequence[tuple[str, Budget]], at_us: int) -> list[BudgetView]:
+    """How the budgets stood at that instant, from the calls that were on the log by then."""
+    return [
+        budget_view(tenant, await status_as_of(ports.history, tenant, budget, at_us), at_us)
+        for tenant, budget in chosen
+    ]
 
 
 def _no_budget(tenant: str, budget_id: str) -> ProblemError:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.history_asked import DAY_US, InPage, PageAsked
+from api.history_asked import DAY_US, InPage
 from api.openapi import problems
 from api.ports import InPorts, Ports
 from api.resources.history import (
@@ -15,7 +14,6 @@ from api.resources.history import (
     AlertPage,
     BreakerEventView,
     BreakerPage,
-    EventView,
     HealthEventView,
     HealthPage,
     RoutingEventView,
@@ -30,7 +28,7 @@ from events.alert_raised import AlertKind, AlertSeverity
 from events.breaker_transitioned import BreakerState, TransitionCause
 from events.envelope import Name, OutcomeKind
 from events.provider_health_checked import HealthStatus
-from projections.history.queries.page import read_page
+from projections.history.queries.page import Listing, read_page
 
 router = APIRouter(prefix="/v1", tags=["history"])
 
@@ -74,7 +72,7 @@ async def list_usage(
         "request_id": request_id,
         "correlation_id": correlation_id,
     }
-    return UsagePage(**await _page(ports, page, UsageEventView, "usage", filters))
+    return UsagePage(**await page_of(ports, UsageEventView, page.listing("usage", filters), page.limit))
 
 
 @router.get("/history/health", summary="Health checks", responses=problems(422, 503))
@@ -89,7 +87,7 @@ async def list_health(
 ) -> HealthPage:
     """Health checks by time, by default of the last day."""
     filters = {"provider": provider, "model": model, "region": region, "status": status}
-    return HealthPage(**await _page(ports, page, HealthEventView, "health", filters))
+    return HealthPage(**await page_of(ports, HealthEventView, page.listing("health", filters), page.limit))
 
 
 @router.get("/history/breakers", summary="Transitions of breakers", responses=problems(422, 503))
@@ -105,7 +103,9 @@ async def list_transitions(
 ) -> BreakerPage:
     """Transitions of all breakers by time, by default of the last 30 days."""
     filters = {"provider": provider, "model": model, "region": region, "to_state": state, "cause": cause}
-    return BreakerPage(**await _page(ports, page, BreakerEventView, "breakers", filters, default_us=MONTH_US))
+    return BreakerPage(
+        **await page_of(ports, BreakerEventView, page.listing("breakers", filters, MONTH_US), page.limit)
+    )
 
 
 @router.get("/history/routing", summary="Routing decisions", responses=problems(422, 503))
@@ -129,7 +129,7 @@ async def list_routing(
         "strategy": strategy,
         "request_id": request_id,
     }
-    return RoutingPage(**await _page(ports, page, RoutingEventView, "routing", filters))
+    return RoutingPage(**await page_of(ports, RoutingEventView, page.listing("routing", filters), page.limit))
 
 
 @router.get("/history/alerts", summary="Alerts", responses=problems(422, 503))
@@ -144,21 +144,15 @@ async def list_alerts(
 ) -> AlertPage:
     """Alerts by time, by default of the last 30 days."""
     filters = {"tenant": tenant, "kind": kind, "severity": severity, "subject": subject}
-    return AlertPage(**await _page(ports, page, AlertEventView, "alerts", filters, default_us=MONTH_US))
+    return AlertPage(
+        **await page_of(ports, AlertEventView, page.listing("alerts", filters, MONTH_US), page.limit)
+    )
 
 
-async def _page(
-    ports: Ports,
-    asked: PageAsked,
-    view: type[V],
-    topic: str,
-    filters: Mapping[str, str | None],
-    *,
-    default_us: int = DAY_US,
-) -> dict[str, object]:
-    listing = asked.listing(topic, filters, default_us)
-    page = await read_page(ports.history, listing, asked.limit)
-    items: list[EventView] = [event_view(view, topic, dict(row)) for row in page.rows]
+async def page_of(ports: Ports, view: type[V], listing: Listing, limit: int) -> dict[str, Any]:
+    """The fields of a page."""
+    page = await read_page(ports.history, listing, limit)
+    items = [event_view(view, listing.topic, dict(row)) for row in page.rows]
     return {
         "start": format_time_us(listing.span.start_us),
         "end": format_time_us(listing.span.end_us),

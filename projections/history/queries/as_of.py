@@ -7,7 +7,7 @@ was open as of 14:05:00.2.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from events.breaker_transitioned import BreakerTransitioned
 from events.catalogue import TOPICS, Topic
@@ -18,6 +18,7 @@ from projections.history.queries.gates_as_of import with_gates
 from projections.history.queries.page import COLUMNS
 from projections.history.queries.question import Question, listed
 from projections.history.queries.reader import HistoryReader, Row
+from projections.history.queries.scope import ALL, Scope
 from projections.live import breaker as breakers
 from projections.live import provider as provider_settings
 from projections.live.breaker import Breaker
@@ -25,33 +26,6 @@ from projections.live.provider import ProviderSettings
 
 _BREAKERS = TOPICS["breakers"]
 _PROVIDERS = TOPICS["providers"]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which breakers are meant. Without both: all."""
-
-    providers: tuple[str, ...] | None = None
-    rest: str | None = None
-    """What follows the provider and its slash in a deployment's name. Where the region begins the rows know."""
-
-    @classmethod
-    def of_deployment(cls, deployment: str) -> Scope:
-        """One breaker. A name without a slash has an empty rest, which is no model."""
-        provider, _, rest = deployment.partition("/")
-        return cls((provider,), rest)
-
-    def ask(self, question: Question) -> None:
-        """Only rows of these deployments."""
-        if self.providers is not None:
-            question.conditions.append(f"provider = any({question.bind(list(self.providers))})")
-        if self.rest is not None:
-            question.conditions.append(
-                f"model || case when region <> '' then '@' || region else '' end = {question.bind(self.rest)}"
-            )
-
-
-ALL = Scope()
 
 
 def event_of(topic: Topic, row: Row) -> Event:

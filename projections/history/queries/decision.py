@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from events.catalogue import TOPICS
 from events.envelope import deployment_name
 from events.routing_decided import RoutingDecided
-from projections.history.queries.as_of import DeploymentName, breakers_as_of, event_of, settings_as_of
+from projections.history.queries.as_of import breakers_as_of, event_of, settings_as_of
 from projections.history.queries.page import COLUMNS
 from projections.history.queries.question import Question, listed
 from projections.history.queries.reader import HistoryReader, Row
+from projections.history.queries.scope import Scope
 from projections.live.breaker import Breaker
 from projections.live.provider import ProviderSettings
 
@@ -60,8 +61,8 @@ async def _attempt(history: HistoryReader, row: Row) -> Attempt:
     decision = event_of(_ROUTING, row)
     assert isinstance(decision, RoutingDecided)
     names = considered(decision)
-    providers = {DeploymentName.parse(name).provider for name in names}
-    breakers = await breakers_as_of(history, decision.occurred_at, providers=providers)
+    providers = sorted({name.partition("/")[0] for name in names})
+    breakers = await breakers_as_of(history, decision.occurred_at, Scope(tuple(providers)))
     return Attempt(
         decision,
         row,

@@ -21,12 +21,15 @@ from events.catalogue import TOPICS
 from projections.errors import InvalidCursorError
 from projections.history.queries.question import Filters, Question, listed, quoted
 from projections.history.queries.reader import HistoryReader, Row
+from projections.history.queries.scope import Scope
 from projections.history.queries.span import Span
 from projections.history.tables import table_name
 
 PLACE_COLUMNS = ("log_partition", "log_offset", "appended_at")
 MAX_TIME_US = 253_402_300_799_999_999
 MAX_CURSOR_CHARS = 400
+DEPLOYMENT = "deployment"
+"""A filter that is no column: see Scope."""
 
 
 class Order(StrEnum):
@@ -89,7 +92,9 @@ def statement(listing: Listing, limit: int) -> tuple[str, list[object]]:
         else:
             start_us = max(start_us, listing.mark.at_us)
     question.between("occurred_at", start_us, end_us)
-    question.equal(listing.filters)
+    question.equal({column: value for column, value in listing.filters.items() if column != DEPLOYMENT})
+    if DEPLOYMENT in listing.filters:
+        Scope.of_deployment(listing.filters[DEPLOYMENT]).ask(question)
     if listing.mark is not None:
         after = f"({question.bind(listing.mark.at_us)}, {question.bind(listing.mark.event_id)})"
         question.conditions.append(f"(occurred_at, event_id) {'<' if newest else '>'} {after}")

@@ -13,10 +13,9 @@ import orjson
 from projections.errors import HistoryUnavailableError
 from projections.history.settings import HistorySettings
 
-MAX_SESSIONS = 8
-CONNECT_WITHIN_S = 2.0
-ANSWER_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 2.0
+MARGIN_S = 1.0
+"""The server ends a question that takes too long; only when it hangs itself do we."""
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01
 
@@ -51,11 +50,11 @@ class HistoryReader:
         if any(isinstance(value, str) and "\0" in value for value in arguments):
             return []
         try:
-            async with (await self._open()).acquire(timeout=CONNECT_WITHIN_S) as session:
+            async with (await self._open()).acquire(timeout=self._settings.connect_timeout_s) as session:
                 return await session.fetch(sql, *arguments)
         except asyncpg.QueryCanceledError:
             raise HistoryUnavailableError(
-                f"the history did not answer within {ANSWER_WITHIN_S:g} s: ask for a shorter time range or less at once"
+                f"the history did not answer within {self._settings.query_timeout_s:g} s: ask for a shorter time range or less at once"
             ) from None
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
             raise HistoryUnavailableError(
@@ -84,15 +83,15 @@ async def _pool_of(settings: HistorySettings) -> asyncpg.Pool[Row]:
     return await asyncpg.create_pool(
         settings.postgres_dsn,
         min_size=0,
-        max_size=MAX_SESSIONS,
-        timeout=CONNECT_WITHIN_S,
-        command_timeout=ANSWER_WITHIN_S + 1,
+        max_size=settings.max_connections,
+        timeout=settings.connect_timeout_s,
+        command_timeout=settings.query_timeout_s + MARGIN_S,
         init=_teach,
         server_settings={
             "application_name": "interlock-reads",
-            "search_path": getattr(settings, "schema_name", "interlock"),
+            "search_path": settings.schema_name,
             "default_transaction_read_only": "on",
-            "statement_timeout": str(int(ANSWER_WITHIN_S * 1000)),
+            "statement_timeout": str(int(settings.query_timeout_s * 1000)),
             "timezone": "UTC",
         },
     )
