@@ -40,7 +40,7 @@ def _history(settings: Settings, codec: Codec) -> Sink:
 def _analytics(settings: Settings, codec: Codec) -> Sink:
     from projections.analytics.sink import AnalyticsSink
 
-    return AnalyticsSink(settings.analytics, codec)
+    return AnalyticsSink(settings.analytics, codec, settings.log)
 
 
 def _archive(settings: Settings) -> Sink:

@@ -1,4 +1,4 @@
-"""Analytics in Chroma: documents of windows, their vectors, search.
+"""Analytics: windows of the log as documents with vectors, in Chroma, and what is found in them.
 
-Reads: events. Writes: Chroma. May import: events.
+Reads: usage, routing, outcomes, breakers, health; its own collections. Writes: Chroma. May import: events.
 """

@@ -1,0 +1,96 @@
+"""How far each partition has come, kept beside the documents in a collection of its own.
+
+Chroma has no conditional write. Who opens a partition raises its epoch, and whoever writes looks at it right before: an
+owner of before is refused unless it was stopped within the moment between look and write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from events.positions import Partition
+from projections.analytics.admission import Covered
+from projections.analytics.chroma import Chroma, Found, Metadata, Stored
+from projections.errors import FencedError, StaleCheckpointError
+
+MOST_PARTITIONS = 100_000
+_NOWHERE = (1.0,)
+"""The vector of a document that is never searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All below `next_offset` is in the documents. `since`: from where ids are read back to know duplicates again."""
+
+    next_offset: int = 0
+    since: int = 0
+    epoch: int = 0
+    owner: str = ""
+    covered: Covered = field(default_factory=dict)
+
+
+class Checkpoints:
+    """The checkpoints of all partitions."""
+
+    def __init__(self, chroma: Chroma, collection: str) -> None:
+        self._chroma = chroma
+        self.collection = collection
+
+    async def take(self, place: Partition, owner: str) -> Checkpoint:
+        """Make this the owner; whoever was it before is refused from now on."""
+        await self._chroma.ensure(self.collection, {"holds": "checkpoints"})
+        found = await self._chroma.by_id(self.collection, [str(place)])
+        before = _read(found[str(place)]) if found else Checkpoint()
+        taken = replace(before, epoch=before.epoch + 1, owner=owner)
+        await self.write(place, taken)
+        return taken
+
+    async def check(self, place: Partition, mine: Checkpoint) -> None:
+        """FencedError when another took it over, StaleCheckpointError when it is not where it was left."""
+        found = await self._chroma.by_id(self.collection, [str(place)])
+        if not found:
+            raise StaleCheckpointError(f"the checkpoint of {place} is gone: the collections were emptied")
+        now = _read(found[str(place)])
+        if (now.epoch, now.owner) != (mine.epoch, mine.owner):
+            raise FencedError(f"{place} was taken over by {now.owner}", owner=now.owner, epoch=now.epoch)
+        if now.next_offset != mine.next_offset:
+            raise StaleCheckpointError(
+                f"the checkpoint of {place} is {now.next_offset}, expected {mine.next_offset}"
+            )
+
+    async def write(self, place: Partition, checkpoint: Checkpoint) -> None:
+        """Put it there."""
+        metadata: Metadata = {
+            "topic": place.topic,
+            "partition": place.number,
+            "next_offset": checkpoint.next_offset,
+            "since": checkpoint.since,
+            "epoch": checkpoint.epoch,
+            "owner": checkpoint.owner,
+            "covered": json.dumps(checkpoint.covered, sort_keys=True),
+        }
+        await self._chroma.upsert(self.collection, [Stored(str(place), str(place), metadata, _NOWHERE)])
+
+    async def positions(self) -> dict[Partition, int]:
+        """The next offset of every partition that was ever taken."""
+        if await self._chroma.about(self.collection) is None:
+            return {}
+        found = await self._chroma.matching(self.collection, {}, MOST_PARTITIONS)
+        return {_place(one.metadata): _read(one).next_offset for one in found}
+
+
+def _place(metadata: Mapping[str, object]) -> Partition:
+    return Partition(str(metadata["topic"]), int(str(metadata["partition"])))
+
+
+def _read(found: Found) -> Checkpoint:
+    kept = found.metadata
+    return Checkpoint(
+        int(kept["next_offset"]),
+        int(kept["since"]),
+        int(kept["epoch"]),
+        str(kept["owner"]),
+        json.loads(str(kept["covered"])),
+    )
