@@ -81,7 +81,8 @@ class SlotRunner:
         Derived events that the last owner committed but did not see acknowledged are published first.
         """
         lease = await self._acquire()
-        self._ends = await until_done("log", self._log_ends)
+        held = await until_done("log", self._held)
+        self._ends = {topic: on_log.end for topic, on_log in held.items()}
         if any(offset > self._ends.get(topic, 0) for topic, offset in lease.next_offsets.items()):
             # What the checkpoints stand for is gone with the log that they speak of: begin anew.
             _log.warning(
@@ -93,6 +94,9 @@ class SlotRunner:
         self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._ends}
         self._outbox_seq = lease.outbox_seq
         await self._publish(lease.outbox)
+        for topic, on_log in held.items():
+            if self._next[topic] < on_log.start == on_log.end:
+                await self._pass_over(topic, on_log.end)
         self._decided_to = await until_done("log", self._committed)
         self._fold = await until_done("log", lambda: self._trusted(self._opened_fold()))
         for topic, offset in self._next.items():
@@ -119,15 +123,22 @@ class SlotRunner:
         committed = {}
         for topic, end in self._ends.items():
             offset = await self.ports.committed(topic, self.slot.partition)
-            of_other_log = offset > end and offset > await self._log_end(topic)
+            of_other_log = offset > end and offset > (await self._range(topic)).end
             committed[topic] = 0 if of_other_log else offset
         return committed
 
-    async def _log_ends(self) -> dict[str, int]:
-        return {topic: await self._log_end(topic) for topic in TOPICS_OF_LEAD[self.slot.lead]}
+    async def _held(self) -> dict[str, Range]:
+        """What the log holds of each topic."""
+        return {topic: await self._range(topic) for topic in TOPICS_OF_LEAD[self.slot.lead]}
 
-    async def _log_end(self, topic: str) -> int:
-        return (await self.ports.reader.ends(topic)).get(self.slot.partition, 0)
+    async def _range(self, topic: str) -> Range:
+        return (await self.ports.reader.ranges(topic)).get(self.slot.partition, Range(0, 0))
+
+    async def _pass_over(self, topic: str, end: int) -> None:
+        """The log no longer holds anything below its end: no batch will ever bring the checkpoint there."""
+        commit = Commit({topic: (self._next[topic], end)}, {}, [], self._lease.clock_us)
+        await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
+        self._next[topic] = end
 
     async def apply(self, topic: str, batch: RecordBatch) -> None:
         """Fold one batch and make it durable. What was folded before is passed over.

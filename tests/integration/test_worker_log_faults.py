@@ -124,3 +124,18 @@ async def test_records_that_the_log_has_deleted_are_passed_over(broker: Broker, 
             await rig.append(usage("acme"))
             await rig.folded()
             assert (await rig.spent("acme")).calls == 21
+
+
+@pytest.mark.kafka
+async def test_a_partition_that_retention_has_emptied_holds_nobody_up(
+    broker: Broker, live: LiveServer
+) -> None:
+    """No batch will ever come from it, so the checkpoint passes it when the slot opens: strong reads find nothing missing."""
+    async with Rig(settings_of_worker(broker.address, partitions=1), live.settings()) as rig:
+        await rig.append(*(usage("acme") for _ in range(10)))
+        await rig.delete_below("usage", 0, 10)
+        async with rig.worker():
+            await rig.folded()
+            await rig.append(usage("acme"))
+            await rig.folded()
+            assert (await rig.spent("acme")).calls == 1
