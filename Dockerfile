@@ -25,7 +25,8 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --system --gid 10001 interlock \
-    && useradd --system --uid 10001 --gid interlock --no-create-home --home-dir /nonexistent interlock
+    && useradd --system --uid 10001 --gid interlock --no-create-home --home-dir /nonexistent interlock \
+    && install --directory --owner interlock --group interlock /var/lib/interlock/archive
 COPY --from=build /opt/interlock /opt/interlock
 ENV PATH=/opt/interlock/bin:$PATH \
     PYTHONUNBUFFERED=1 \

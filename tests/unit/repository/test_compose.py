@@ -32,6 +32,7 @@ def test_production_has_every_part() -> None:
         "chroma",
         "topics-init",
         "worker",
+        "sink",
         "api",
     }
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
