@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from tests.unit.repository.checkout import PACKAGES, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SERVICE = (("events", "projections", "processors", "api", "demo"), ())
+SERVICE = (("events", "projections", "processors", "api", "demo"), ("embedding",))
 SERVERS = (("embedded",), ("embedded",))
 WORKSHOP = (("tests", "bench"), ("embedded", "dev"))
 
