@@ -31,6 +31,7 @@ from api.routes import (
     providers,
     spend,
     status,
+    usage_history,
 )
 from api.settings import Settings
 from api.version import VERSION
@@ -56,7 +57,19 @@ TAGS = [
 
 ROUTERS = tuple(
     routes.router
-    for routes in (events, breakers, providers, budgets, spend, history, decisions, status, health, metrics)
+    for routes in (
+        events,
+        breakers,
+        providers,
+        budgets,
+        spend,
+        history,
+        usage_history,
+        decisions,
+        status,
+        health,
+        metrics,
+    )
 )
 
 _log = structlog.get_logger(__name__)

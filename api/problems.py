@@ -22,7 +22,7 @@ from events.errors import (
 )
 from events.positions import InvalidPositionError
 from events.publisher import PartlyAppendedError
-from projections.errors import HistoryUnavailableError, LaggingError, LiveUnavailableError
+from projections.errors import HistoryUnavailableError, LaggingError, LiveUnavailableError, TooMuchAskedError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:interlock:problem:"
@@ -214,6 +214,7 @@ PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
         503, "history-unavailable", "The history cannot be asked", str(error), retry_after_s=RETRY_AFTER_S
     ),
     LaggingError: _lagging,
+    TooMuchAskedError: lambda error: Problem(422, "too-much", "The answer would be too large", str(error)),
 }
 """The problem of each error; of several classes that fit the nearest counts."""
 

@@ -40,6 +40,10 @@ class InvalidCursorError(ProjectionError):
     """A cursor continues nothing, or another question than the one it came with."""
 
 
+class TooMuchAskedError(ProjectionError):
+    """An answer would be larger than is answered at once: ask for less."""
+
+
 class LaggingError(ProjectionError):
     """The projection did not reach the wanted positions within the bound; `lag` is the missing records of each."""
 

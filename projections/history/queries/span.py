@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-_MINUTE_US = 60_000_000
+from projections.history.rollups import Grain
 
-
-class Grain(StrEnum):
-    """Length of a rollup's bucket. Buckets begin at full UTC minutes, hours and days."""
-
-    MINUTE = "minute"
-    HOUR = "hour"
-    DAY = "day"
-
-    @property
-    def us(self) -> int:
-        """Microseconds."""
-        return GRAIN_US[self]
-
-
-GRAIN_US = {Grain.MINUTE: _MINUTE_US, Grain.HOUR: 60 * _MINUTE_US, Grain.DAY: 1440 * _MINUTE_US}
 _COARSEST_FIRST = (Grain.DAY, Grain.HOUR, Grain.MINUTE)
 
 
@@ -62,7 +46,7 @@ def _cover(span: Span, grains: tuple[Grain, ...]) -> list[Piece]:
     if not grains:
         return [Piece(None, span)]
     grain, *finer = grains
-    whole = span.narrowed(grain.us)
+    whole = span.narrowed(grain.length_us)
     if whole.is_empty:
         return _cover(span, tuple(finer))
     before, after = Span(span.start_us, whole.start_us), Span(whole.end_us, span.end_us)
