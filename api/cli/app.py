@@ -10,6 +10,7 @@ from api.cli import (
     dead_letters,
     demo,
     events,
+    history,
     providers,
     schemas,
     serve,
@@ -41,4 +42,5 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(providers.app, name="providers")
+app.add_typer(history.app, name="history")
 app.add_typer(schemas.app, name="schemas")

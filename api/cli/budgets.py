@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.client import ApiClient, ApiUrl, path_of
+from api.cli.client import ApiClient, ApiUrl, AsOf, path_of
 from api.cli.output import AsJson, print_facts, print_json, print_table, say
 
 app = typer.Typer(help="Budgets: list, show, set, remove.", no_args_is_help=True)
@@ -21,11 +21,12 @@ PAGE = "1000"
 @app.command("list", epilog="Examples: interlock budgets list  ·  interlock budgets list acme --json")
 def list_budgets(
     tenant: Annotated[str | None, typer.Argument(help="Only those of this tenant.")] = None,
+    as_of: AsOf = None,
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List the budgets with what was spent in their present periods."""
-    found = _all(ApiClient(api), tenant)
+    found = _all(ApiClient(api), tenant, as_of)
     if as_json:
         print_json({"budgets": found})
         return
@@ -46,9 +47,15 @@ def list_budgets(
 
 
 @app.command(epilog="Example: interlock budgets show acme monthly")
-def show(tenant: Tenant, budget_id: BudgetId, api: ApiUrl = None, as_json: AsJson = False) -> None:
+def show(
+    tenant: Tenant,
+    budget_id: BudgetId,
+    as_of: AsOf = None,
+    api: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one budget."""
-    one = ApiClient(api).get(path_of("budgets", tenant, budget_id))
+    one = ApiClient(api).get(path_of("budgets", tenant, budget_id), as_of=as_of)
     if as_json:
         print_json(one)
     else:
@@ -122,13 +129,13 @@ def remove(
     _accepted(answer, f"{tenant}/{budget_id} is removed", as_json=as_json)
 
 
-def _all(client: ApiClient, tenant: str | None) -> list[dict[str, Any]]:
+def _all(client: ApiClient, tenant: str | None, as_of: str | None) -> list[dict[str, Any]]:
     if tenant is not None:
-        found: list[dict[str, Any]] = client.get(path_of("budgets", tenant))["budgets"]
+        found: list[dict[str, Any]] = client.get(path_of("budgets", tenant), as_of=as_of)["budgets"]
         return found
     found, after = [], None
     while True:
-        page = client.get("/v1/budgets", limit=PAGE, after=after)
+        page = client.get("/v1/budgets", limit=PAGE, after=after, as_of=as_of)
         found += page["budgets"]
         after = page["next"]
         if after is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -26,6 +27,8 @@ ApiUrl = Annotated[
     ),
 ]
 
+AsOf = Annotated[str | None, typer.Option(help="RFC 3339: how it was at this instant, from the history.")]
+
 _CODES = {404: Exit.NOT_FOUND, 429: Exit.UNAVAILABLE, 503: Exit.UNAVAILABLE, 504: Exit.UNAVAILABLE}
 
 
@@ -35,8 +38,8 @@ class ApiClient:
     def __init__(self, url: str | None) -> None:
         self.url = (url or read_addresses(data_folder(os.environ)).api_url or DEFAULT_URL).rstrip("/")
 
-    def get(self, path: str, **query: str | None) -> Any:
-        """The JSON of a resource."""
+    def get(self, path: str, **query: str | Sequence[str] | None) -> Any:
+        """The JSON of a resource; a parameter with several values is given several times."""
         return self._ask("GET", path, query).json()
 
     def put(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
@@ -55,7 +58,7 @@ class ApiClient:
         self,
         method: str,
         path: str,
-        query: dict[str, str | None],
+        query: Mapping[str, str | Sequence[str] | None],
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
