@@ -1,0 +1,170 @@
+"""One partition of the archive on the disk: its manifests, and who may add to them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import orjson
+
+from events.positions import Partition
+from projections.archive import files
+from projections.archive.layout import (
+    DATA_ENDING,
+    MANIFESTS,
+    PARTIAL,
+    first_of,
+    manifest_name,
+    partition_folder,
+)
+from projections.archive.manifest import Manifest, from_bytes, to_bytes
+from projections.errors import FencedError, StaleCheckpointError
+
+EPOCH = "epoch"
+LOCK = "lock"
+LOCKED_WITHIN_S = 30.0
+LOCK_POLL_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the next segment begins, and the hash that it names as the one before it."""
+
+    next_offset: int
+    tail: str | None
+
+
+EMPTY = Head(0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to add to a partition, until somebody takes a later one."""
+
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A partition's folder. Its methods wait for the disk; OSError when that fails."""
+
+    archive: Path
+    place: Partition
+
+    @property
+    def folder(self) -> Path:
+        """Of the partition."""
+        return partition_folder(self.archive, self.place)
+
+    @property
+    def manifests(self) -> Path:
+        """Folder of the manifests."""
+        return self.folder / MANIFESTS
+
+    def claim(self, owner: str) -> tuple[Claim, Head]:
+        """Take the partition over from whoever has it, and remove what was begun and not finished."""
+        files.make_folders(self.manifests)
+        with self.locked():
+            head = self.head()
+            last = self._last()
+            epoch = max(self._epoch().epoch, last.epoch if last else 0) + 1
+            claim = Claim(owner, epoch)
+            files.put(self.manifests / EPOCH, [orjson.dumps({"epoch": epoch, "owner": owner})])
+            for path in self._unfinished(head):
+                files.discard(path)
+        return claim, head
+
+    def add(self, claim: Claim, head: Head, manifest: Manifest) -> Head:
+        """Make a segment, whose files are there, part of the archive.
+
+        FencedError when another claim was taken; StaleCheckpointError when the archive does not end at the head.
+        """
+        with self.locked():
+            newest = self._epoch()
+            if newest != claim:
+                raise FencedError(
+                    f"the archive of {self.place} is written by {newest.owner}, epoch {newest.epoch}",
+                    owner=newest.owner,
+                    epoch=newest.epoch,
+                )
+            if self.head() != head:
+                raise StaleCheckpointError(f"the archive of {self.place} does not end at {head.next_offset}")
+            try:
+                files.put_new(self.manifests / manifest_name(manifest.first_offset), to_bytes(manifest))
+            except FileExistsError:
+                raise StaleCheckpointError(
+                    f"the archive of {self.place} has a segment at {manifest.first_offset} already"
+                ) from None
+        return Head(manifest.next_offset, manifest.tail)
+
+    def head(self) -> Head:
+        """Read without a claim. DamagedManifestError when the last manifest was altered."""
+        last = self._last()
+        return Head(last.next_offset, last.tail) if last else EMPTY
+
+    def firsts(self) -> list[int]:
+        """First offsets in the names of the manifests, in order."""
+        try:
+            names = [path.name for path in self.manifests.iterdir()]
+        except FileNotFoundError:
+            return []
+        return sorted(first for name in names if (first := first_of(name)) is not None)
+
+    def manifest(self, first: int) -> Manifest:
+        """The manifest of that name; DamagedManifestError when it was altered."""
+        path = self.manifests / manifest_name(first)
+        return from_bytes(str(path.relative_to(self.archive)), path.read_bytes())
+
+    def left_over(self) -> Iterator[Path]:
+        """Files that belong to no manifest: begun, not finished; or replaced. Asked for under the lock."""
+        held = {self.folder / file.path for first in self.firsts() for file in self.manifest(first).files}
+        for path in self.folder.rglob("*"):
+            if path.name.startswith(PARTIAL) or (path.suffix == DATA_ENDING and path not in held):
+                yield path
+
+    def _unfinished(self, head: Head) -> Iterator[Path]:
+        """As `left_over`, of segments that would have followed the head."""
+        for path in self.folder.rglob("*"):
+            begins = path.name[:20] >= f"{head.next_offset:020d}"
+            if path.name.startswith(PARTIAL) or (path.suffix == DATA_ENDING and begins):
+                yield path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else adds to the partition, takes it over or merges its segments meanwhile."""
+        handle = os.open(self.manifests / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            deadline = monotonic() + LOCKED_WITHIN_S
+            while not _taken(handle):
+                if monotonic() > deadline:
+                    raise TimeoutError(f"{self.folder} is locked by another process")
+                sleep(LOCK_POLL_S)
+            yield
+        finally:
+            os.close(handle)
+
+    def _last(self) -> Manifest | None:
+        """The one with the highest first offset. If a merged one has taken its place, both end alike."""
+        firsts = self.firsts()
+        return self.manifest(firsts[-1]) if firsts else None
+
+    def _epoch(self) -> Claim:
+        try:
+            found = orjson.loads((self.manifests / EPOCH).read_bytes())
+            return Claim(str(found["owner"]), int(found["epoch"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return Claim("nobody", 0)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
