@@ -1,0 +1,165 @@
+"""The steps of a plan: what goes, how, and how much of it. Each is safe to carry out again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from events.ids import derived_id
+from events.positions import Partition
+from projections.retention.policy import Action, Store
+from projections.retention.selection import Selection, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that is done to one subject. `rows` and `bytes` are what it takes, as far as they are known before.
+
+    `first` tells this from an earlier step on a subject of the same name: the least offsets, or a file's time.
+    """
+
+    policy: str
+    action: Action
+    subject: str
+    rows: int
+    bytes: int
+    first: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def step_id(self) -> str:
+        """The same for the same thing done to the same data, whoever plans it and when."""
+        return derived_id(f"retention/{self.policy}/{self.what}/{self.subject}", str(self.first))
+
+    @property
+    def what(self) -> str:
+        """The verb of the audit's action."""
+        raise NotImplementedError
+
+    @property
+    def store(self) -> Store:
+        return Store(self.subject.partition("/")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropMonth(Step):
+    """Detach a whole month and drop it; every row of it is one that the selection takes."""
+
+    topic: str
+    table: str
+    selection: Selection
+
+    @property
+    def what(self) -> str:
+        return "drop_month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRows(Step):
+    """Delete of a month the rows that the selection takes."""
+
+    topic: str
+    table: str
+    selection: Selection
+
+    @property
+    def what(self) -> str:
+        return "delete_rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackMonth(Step):
+    """Rewrite a month without dead space, its values compressed."""
+
+    topic: str
+    table: str
+
+    @property
+    def what(self) -> str:
+        return "pack_month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSums(Step):
+    """Delete rollups of before that time."""
+
+    table: str
+    before_us: int
+
+    @property
+    def what(self) -> str:
+        return "delete_sums"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSegment(Step):
+    """Delete the oldest segment of a partition of the archive."""
+
+    place: Partition
+    span: Span
+
+    @property
+    def what(self) -> str:
+        return "delete_segment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackSegments(Step):
+    """Write a partition's segments anew, fewer and compressed as the settings say."""
+
+    place: Partition
+
+    @property
+    def what(self) -> str:
+        return "pack_segments"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutLog(Step):
+    """Have the broker delete the records of a partition before that offset."""
+
+    place: Partition
+    before: int
+
+    @property
+    def what(self) -> str:
+        return "cut_log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteFile(Step):
+    """Delete a file."""
+
+    path: Path
+
+    @property
+    def what(self) -> str:
+        return "delete_file"
+
+
+AnyStep = DropMonth | DeleteRows | PackMonth | DeleteSums | DeleteSegment | PackSegments | CutLog | DeleteFile
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What a policy would take and what must stay, with the reason."""
+
+    policy: str
+    subject: str
+    rows: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, in order, and what is held back."""
+
+    steps: tuple[AnyStep, ...] = ()
+    held_back: tuple[HeldBack, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return sum(step.rows for step in self.steps)
+
+    @property
+    def bytes(self) -> int:
+        return sum(step.bytes for step in self.steps)
