@@ -1,0 +1,63 @@
+"""How far each partition is written, and who may write it: rows that move in the transaction of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from events.positions import Partition
+from projections.errors import FencedError, StaleCheckpointError
+from projections.history.database import Connection
+
+_TAKE = """
+    INSERT INTO checkpoints AS held (topic, partition, next_offset, epoch, owner) VALUES ($1, $2, 0, 1, $3)
+    ON CONFLICT (topic, partition) DO UPDATE SET epoch = held.epoch + 1, owner = excluded.owner
+    RETURNING next_offset, epoch
+"""
+_ADVANCE = """
+    UPDATE checkpoints SET next_offset = $4
+    WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $5
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A partition as it was taken over: the next offset to write, and the epoch that its owner writes under."""
+
+    next_offset: int
+    epoch: int
+
+
+async def take(connection: Connection, place: Partition, owner: str) -> Claim:
+    """Raise the epoch, so that whoever held the partition before is fenced. Waits for what is being committed."""
+    row = await connection.fetchrow(_TAKE, place.topic, place.number, owner)
+    assert row is not None, "an upsert returns its row"
+    return Claim(row["next_offset"], row["epoch"])
+
+
+async def advance(connection: Connection, place: Partition, start: int, end: int, epoch: int) -> None:
+    """Move the checkpoint, and lock it until the transaction ends.
+
+    FencedError when another owner took the partition, StaleCheckpointError when it is not at `start`.
+    """
+    done = await connection.execute(_ADVANCE, place.topic, place.number, start, end, epoch)
+    if done == "UPDATE 1":
+        return
+    row = await connection.fetchrow(
+        "SELECT next_offset, epoch, owner FROM checkpoints WHERE topic = $1 AND partition = $2",
+        place.topic,
+        place.number,
+    )
+    if row is not None and row["epoch"] > epoch:
+        raise FencedError(
+            f"{place} was taken over by {row['owner']} with epoch {row['epoch']}, ours is {epoch}",
+            owner=row["owner"],
+            epoch=row["epoch"],
+        )
+    held = "has no checkpoint" if row is None else f"is at {row['next_offset']} with epoch {row['epoch']}"
+    raise StaleCheckpointError(f"the history of {place} {held}, not at {start} with epoch {epoch}")
+
+
+async def positions(connection: Connection) -> dict[Partition, int]:
+    """The next offset of every partition that was ever taken."""
+    rows = await connection.fetch("SELECT topic, partition, next_offset FROM checkpoints")
+    return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}

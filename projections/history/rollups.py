@@ -1,0 +1,148 @@
+"""Rollups of usage: what the calls of a minute, an hour and a day come to, by who called what. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from operator import itemgetter
+from typing import Any
+
+from events.envelope import FAILURES, OutcomeKind
+from projections.history.sketch import Counts, bucket_of, merge_into
+
+Row = tuple[Any, ...]
+"""A row of the table `usage`, its columns in the order of the table."""
+
+
+class Grain(Enum):
+    """Length of a rollup's bucket: the table that holds it, and microseconds."""
+
+    MINUTE = ("usage_by_minute", 60_000_000)
+    HOUR = ("usage_by_hour", 3_600_000_000)
+    DAY = ("usage_by_day", 86_400_000_000)
+
+    @property
+    def table(self) -> str:
+        return self.value[0]
+
+    @property
+    def length_us(self) -> int:
+        return self.value[1]
+
+
+Key = tuple[int, str, str, str, str, str]
+"""Start of the bucket in microseconds, tenant, provider, model, region, user; what is absent is empty text."""
+
+KEY_COLUMNS = ("bucket", "tenant", "provider", "model", "region", "user")
+OTHER_OUTCOMES = tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.SUCCESS)
+SUM_COLUMNS = (
+    "calls",
+    "successes",
+    "failures",
+    *(kind.lower() for kind in OTHER_OUTCOMES),
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cost_nano_usd",
+    "unpriced_calls",
+    "latency_ms_sum",
+)
+"""`failures` are those that are the provider's fault; a call without a price is counted, and costs nothing."""
+
+
+@dataclass(slots=True)
+class Rollup:
+    """Sums in the order of SUM_COLUMNS, and the latencies of all calls."""
+
+    sums: list[int]
+    latencies: Counts = field(default_factory=dict)
+
+    def add(self, more: Rollup) -> None:
+        """Count what another has counted."""
+        self.sums = [one + other for one, other in zip(self.sums, more.sums, strict=True)]
+        merge_into(self.latencies, more.latencies)
+
+    def copy(self) -> Rollup:
+        return Rollup(list(self.sums), dict(self.latencies))
+
+
+Rollups = dict[Key, Rollup]
+
+
+class Tally:
+    """Sums the rows of a batch. Made once for the columns of the table."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        place = {name: at for at, name in enumerate(columns)}
+        self._at = place["occurred_at"]
+        self._caller: Callable[[Row], Row] = itemgetter(
+            *(place[name] for name in ("tenant", "provider", "model", "region", "user"))
+        )
+        self._figures: Callable[[Row], Row] = itemgetter(
+            *(
+                place[name]
+                for name in (
+                    "outcome",
+                    "input_tokens",
+                    "output_tokens",
+                    "cached_input_tokens",
+                    "cost_nano_usd",
+                    "latency_ms",
+                )
+            )
+        )
+
+    def by_minute(self, rows: Iterable[Row]) -> Rollups:
+        """What the rows come to, by minute and caller."""
+        at, caller, figures = self._at, self._caller, self._figures
+        groups: dict[tuple[int, Row], list[Row]] = {}
+        for row in rows:
+            key = (row[at] // 60_000_000, caller(row))
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [figures(row)]
+            else:
+                group.append(figures(row))
+        rollups: Rollups = {}
+        for (minute, (tenant, provider, model, region, user)), group in groups.items():
+            key_of_row = (minute * 60_000_000, tenant, provider, model, region or "", user or "")
+            rollup = _rollup(group)
+            held = rollups.setdefault(key_of_row, rollup)
+            if held is not rollup:  # absent and empty are one
+                held.add(rollup)
+        return rollups
+
+
+def _rollup(group: Sequence[Row]) -> Rollup:
+    outcomes, inputs, outputs, cached, costs, latencies = zip(*group, strict=True)
+    kinds = Counter(outcomes)
+    return Rollup(
+        [
+            len(group),
+            kinds[OutcomeKind.SUCCESS],
+            sum(kinds[kind] for kind in FAILURES) if len(kinds) > 1 or outcomes[0] in FAILURES else 0,
+            *(kinds[kind] for kind in OTHER_OUTCOMES),
+            sum(inputs),
+            sum(outputs),
+            sum(cached),
+            sum(filter(None, costs)),
+            costs.count(None),
+            sum(latencies),
+        ],
+        dict(Counter(map(bucket_of, latencies))),
+    )
+
+
+def coarser(rollups: Rollups, grain: Grain) -> Rollups:
+    """The same, in longer buckets."""
+    merged: Rollups = {}
+    for (start_us, *caller), rollup in rollups.items():
+        key: Key = (start_us - start_us % grain.length_us, *caller)  # type: ignore[assignment]
+        held = merged.get(key)
+        if held is None:
+            merged[key] = rollup.copy()
+        else:
+            held.add(rollup)
+    return merged

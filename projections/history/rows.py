@@ -1,0 +1,146 @@
+"""Records of the log to rows of a table: decoded, in the order of the columns, and only once per event."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from events.catalogue import TOPICS
+from events.codec import Codec
+from events.compiled_reader import Record
+from events.dead_letters import Refused
+from events.envelope import MAX_TIME_US
+from events.errors import InvalidEventError
+from events.positions import Partition
+from events.reader import LogRecord
+from projections.history.recent import Recent
+from projections.history.tables import Table
+
+Row = tuple[Any, ...]
+"""Values in the order of the table's columns; times are microseconds, JSON is text."""
+
+Check = Callable[[Partition, LogRecord, Record], None]
+"""Raises InvalidEventError for a record that has its schema and still does not count."""
+
+NUL_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+"""PostgreSQL holds no NUL in a text."""
+
+
+def no_further_check(place: Partition, record: LogRecord, values: Record) -> None:
+    """Every record that has its schema counts."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What records of one partition are to the history. Filled while `rows` is iterated."""
+
+    records: Sequence[LogRecord]
+    held: list[Row] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    refused: list[Refused] = field(default_factory=list)
+    duplicates: int = 0
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record."""
+        return self.records[-1].offset + 1
+
+
+class RowReader:
+    """Makes the rows of one table."""
+
+    def __init__(self, table: Table, codec: Codec, check: Check = no_further_check) -> None:
+        self.table = table
+        self._topic = TOPICS[table.topic]
+        self._codec = codec
+        self._check = check
+        names = [column.name for column in table.fields]
+        self._values: Callable[[Record], Row] = itemgetter(*names)
+        self._json = [column.name for column in table.fields if column.sql_type == "jsonb"]
+        self._text_at = [at for at, column in enumerate(table.fields) if column.sql_type == "text"]
+        self._json_at = [at for at, column in enumerate(table.fields) if column.sql_type == "jsonb"]
+        self._id_at, self._time_at = names.index("event_id"), names.index("occurred_at")
+        self.offset_at = table.column_names.index("log_offset")
+
+    def rows(self, place: Partition, batch: Batch, recent: Recent) -> Iterator[Row]:
+        """The rows as they are decoded, without those whose event was seen; values are as the record has them."""
+        decode, check, values_of = self._codec.decode_record, self._check, self._values
+        topic, json_names, number = self._topic, self._json, place.number
+        ids, held, current, previous = batch.ids, batch.held, recent.current, recent.previous
+        for record in batch.records:
+            try:
+                values = decode(topic, record.value)
+                check(place, record, values)
+            except InvalidEventError as error:
+                batch.refused.append(Refused(record, error))
+                continue
+            event_id = values["event_id"]
+            if event_id in ids or event_id in current or event_id in previous:
+                batch.duplicates += 1
+                continue
+            ids.add(event_id)
+            for name in json_names:
+                value = values[name]
+                values[name] = as_json(value) if value else _EMPTY_JSON.get(type(value))
+            row = (*values_of(values), number, record.offset, record.timestamp * 1000)
+            held.append(row)
+            yield row
+
+    def cleaned(self, row: Row) -> Row:
+        """The row as PostgreSQL can hold it. InvalidEventError when it cannot: no UUID, no time."""
+        values = list(row)
+        try:
+            values[self._id_at] = str(UUID(row[self._id_at]))
+        except ValueError:
+            raise InvalidEventError(
+                "invalid_value", f"event_id {row[self._id_at]!r} is no UUID", field="event_id"
+            ) from None
+        if not 0 <= row[self._time_at] <= MAX_TIME_US:
+            raise InvalidEventError(
+                "invalid_value", f"occurred_at {row[self._time_at]} is out of range", field="occurred_at"
+            )
+        for at in self._text_at:
+            values[at] = _without_nul(values[at])
+        for at in self._json_at:
+            if values[at] is not None:
+                values[at] = as_json(_without_nul(orjson.loads(values[at])))
+        return tuple(values)
+
+    def event_id_of(self, row: Row) -> str:
+        return str(row[self._id_at])
+
+    def occurred_at_of(self, row: Row) -> int:
+        """Microseconds."""
+        return int(row[self._time_at])
+
+
+_EMPTY_JSON: dict[type, str] = {dict: "{}", list: "[]"}
+
+
+def as_json(value: Any) -> str:
+    """JSON text of plain values; bytes are base64."""
+    return orjson.dumps(value, default=_base64).decode()
+
+
+def _base64(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+def _without_nul(value: Any) -> Any:
+    """The same text, or the same JSON, with a stand-in for each NUL."""
+    match value:
+        case str():
+            return value.replace("\0", NUL_STAND_IN)
+        case list():
+            return [_without_nul(one) for one in value]
+        case dict():
+            return {_without_nul(name): _without_nul(one) for name, one in value.items()}
+    return value

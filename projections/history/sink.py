@@ -1,0 +1,182 @@
+"""The history as a sink: rows, rollups and checkpoint of a batch in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+from events.catalogue import TOPICS
+from events.codec import Codec
+from events.positions import Partition
+from events.reader import LogRecord
+from projections.errors import StaleCheckpointError
+from projections.history import checkpoints
+from projections.history.database import Connection, Database
+from projections.history.months import (
+    EVENT_TABLES,
+    ROLLUP_TABLES,
+    Month,
+    create_months,
+    month_of,
+    months_of,
+)
+from projections.history.recent import Recent
+from projections.history.rollup_store import RollupStore
+from projections.history.rollups import Tally
+from projections.history.rows import Batch, Check, Row, RowReader, no_further_check
+from projections.history.settings import HistorySettings
+from projections.history.table_writer import NoMonthError, TableWriter
+from projections.history.tables import derive_tables
+
+LOOK_AHEAD_EVERY_S = 3600.0
+TRIES = 3
+"""The first may find months missing; retention may take one away before the second."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A partition that this process has taken over."""
+
+    epoch: int
+    rollups: RollupStore
+    recent: Recent = field(default_factory=Recent)
+
+
+@dataclass(frozen=True, slots=True)
+class _TableOfTopic:
+    reader: RowReader
+    writer: TableWriter
+    tally: Tally | None
+
+
+class HistorySink:
+    """Every topic of the log in Postgres. `check` refuses records that have their schema and still do not count."""
+
+    name = "history"
+    topics = tuple(TOPICS)
+
+    def __init__(
+        self,
+        settings: HistorySettings,
+        codec: Codec,
+        check: Check = no_further_check,
+        schemas_folder: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._database = Database(settings)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._held: dict[Partition, _Held] = {}
+        self._preparing = asyncio.Lock()
+        self._look_ahead_s = 0.0
+        self._tables: dict[str, _TableOfTopic] = {}
+        for topic, table in derive_tables(schemas_folder).items():
+            reader = RowReader(table, codec, check)
+            tally = Tally(table.column_names) if topic == "usage" else None
+            self._tables[topic] = _TableOfTopic(reader, TableWriter(reader), tally)
+
+    async def open(self, place: Partition) -> int:
+        """Take a partition over; the schema and the months ahead are there from then on."""
+        self._held.pop(place, None)
+        await self._prepare()
+        async with self._database.connection() as connection:
+            claim = await checkpoints.take(connection, place, self._owner)
+        rollups = RollupStore(place.number, self._settings.rollup_rows_kept)
+        self._held[place] = _Held(claim.epoch, rollups)
+        return claim.next_offset
+
+    async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
+        """All of the records, visible and durable when this returns, or none."""
+        held = self._held.get(place)
+        if held is None:
+            raise StaleCheckpointError(f"the history of {place} is not open: open it first")
+        if not records:
+            return start
+        batch = Batch(records)
+        rows = self._tables[place.topic].reader.rows(place, batch, held.recent)
+        for _ in range(TRIES):
+            try:
+                await self._commit(place, held, start, batch, rows)
+            except NoMonthError:
+                await self._create_months(place, batch)
+                rows = iter(batch.held)
+            else:
+                held.recent.add(batch.ids)
+                return batch.end
+        raise StaleCheckpointError(f"months of {place} are taken away as soon as they are made")
+
+    async def tick(self) -> dict[Partition, int]:
+        """Create the months ahead, about hourly. Every write was durable at once, so nothing moved."""
+        if self._look_ahead_s and time.monotonic() >= self._look_ahead_s:
+            await self._look_ahead()
+        return {}
+
+    async def release(self, place: Partition) -> None:
+        self._held.pop(place, None)
+
+    async def drain(self) -> dict[Partition, int]:
+        """Nothing is gathered."""
+        return {}
+
+    async def positions(self) -> dict[Partition, int]:
+        await self._prepare()
+        async with self._database.connection() as connection:
+            return await checkpoints.positions(connection)
+
+    async def close(self) -> None:
+        self._held.clear()
+        await self._database.close()
+
+    async def _commit(
+        self, place: Partition, held: _Held, start: int, batch: Batch, rows: Iterator[Row]
+    ) -> None:
+        try:
+            async with self._database.connection() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                await checkpoints.advance(connection, place, start, batch.end, held.epoch)
+                await self._fill(connection, place, held, batch, rows)
+                await transaction.commit()
+        except BaseException:
+            held.rollups.forget()
+            raise
+
+    async def _fill(
+        self, connection: Connection, place: Partition, held: _Held, batch: Batch, rows: Iterator[Row]
+    ) -> None:
+        """What the checkpoint stands for."""
+        table = self._tables[place.topic]
+        written = await table.writer.insert(connection, batch, rows)
+        await table.writer.refuse(connection, place, batch.refused)
+        if table.tally is not None and written:
+            try:
+                await held.rollups.add(connection, table.tally.by_minute(written))
+            except asyncpg.CheckViolationError as error:
+                raise NoMonthError(str(error)) from None
+
+    async def _create_months(self, place: Partition, batch: Batch) -> None:
+        table = self._tables[place.topic]
+        months = months_of(map(table.reader.occurred_at_of, batch.held))
+        tables = [table.reader.table.name, *(ROLLUP_TABLES if table.tally else ())]
+        async with self._database.connection() as connection:
+            await create_months(connection, tables, months)
+
+    async def _prepare(self) -> None:
+        """Once per process: the schema as this release has it."""
+        async with self._preparing:
+            if not self._look_ahead_s:
+                await self._database.migrate()
+                await self._look_ahead()
+
+    async def _look_ahead(self) -> None:
+        this_month = month_of(time.time_ns() // 1000)
+        months = [Month(this_month + ahead) for ahead in range(self._settings.months_ahead + 1)]
+        async with self._database.connection() as connection:
+            await create_months(connection, (*EVENT_TABLES, *ROLLUP_TABLES), months)
+        self._look_ahead_s = time.monotonic() + LOOK_AHEAD_EVERY_S
