@@ -22,7 +22,7 @@ from projections.archive.layout import (
     manifest_name,
     partition_folder,
 )
-from projections.archive.manifest import Manifest, from_bytes, to_bytes
+from projections.archive.manifest import DamagedManifestError, Manifest, from_bytes, to_bytes
 from projections.errors import FencedError, StaleCheckpointError
 
 EPOCH = "epoch"
@@ -119,7 +119,11 @@ class Shelf:
     def manifest(self, first: int) -> Manifest:
         """The manifest of that name; DamagedManifestError when it was altered."""
         path = self.manifests / manifest_name(first)
-        return from_bytes(str(path.relative_to(self.archive)), path.read_bytes())
+        name = str(path.relative_to(self.archive))
+        manifest = from_bytes(name, path.read_bytes())
+        if (manifest.place, manifest.first_offset) != (self.place, first):
+            raise DamagedManifestError(f"{name} is that of {manifest.place} from {manifest.first_offset} on")
+        return manifest
 
     def left_over(self) -> Iterator[Path]:
         """Files that belong to no manifest: begun, not finished; or replaced. Asked for under the lock."""
