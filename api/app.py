@@ -21,6 +21,7 @@ from api.middleware import BodyLimit, InFlightLimit, RequestContext
 from api.ports import Ports
 from api.problems import add_handlers
 from api.routes import (
+    analytics,
     breakers,
     budgets,
     decisions,
@@ -38,6 +39,7 @@ from api.version import VERSION
 from events.errors import EventsError
 from events.pricing import price_call
 from events.registry import open_registry
+from projections.analytics.library import Library
 from projections.history.queries.reader import HistoryReader
 from projections.live.cache import LiveCache
 from projections.live.changes import Changes
@@ -51,6 +53,7 @@ TAGS = [
     {"name": "budgets", "description": "What may be spent, and how much of it is gone."},
     {"name": "spend", "description": "What was spent, and where requests went."},
     {"name": "history", "description": "What was, when and why."},
+    {"name": "analytics", "description": "What stands out, what it is like, and what could cost less."},
     {"name": "status", "description": "How far everything is."},
     {"name": "health", "description": "For load balancers and monitoring."},
 ]
@@ -66,6 +69,7 @@ ROUTERS = tuple(
         history,
         usage_history,
         decisions,
+        analytics,
         status,
         health,
         metrics,
@@ -120,9 +124,11 @@ async def open_ports(settings: Settings, counted: ApiMetrics) -> AsyncIterator[P
         await resources.enter_async_context(Changes(store, [cache, pushed, waits]))
         reads = LiveReads(store, cache, waits, pushed, partitions=log.partitions, lookups=counted.lookups)
         history = await resources.enter_async_context(HistoryReader(settings.history))
+        library = await resources.enter_async_context(Library(settings.analytics))
         warming = asyncio.create_task(asyncio.to_thread(_load_prices))
         resources.callback(warming.cancel)
-        yield Ports(settings, log_port, store, cache, reads, history, Kinds.of(live.cache_ttls), counted)
+        kinds = Kinds.of(live.cache_ttls)
+        yield Ports(settings, log_port, store, cache, reads, history, library, kinds, counted)
 
 
 def _load_prices() -> None:

@@ -12,6 +12,7 @@ from api.live_reads import LiveReads
 from api.log_port import LogPort
 from api.metrics import ApiMetrics
 from api.settings import Settings
+from projections.analytics.library import Library
 from projections.history.queries.reader import HistoryReader
 from projections.live.cache import LiveCache
 from projections.live.store import LiveStore
@@ -19,7 +20,7 @@ from projections.live.store import LiveStore
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The log, the live store with its cache, the history, and what counts them."""
+    """The log, the live store with its cache, the history, the analytics, and what counts them."""
 
     settings: Settings
     log: LogPort
@@ -27,6 +28,7 @@ class Ports:
     cache: LiveCache
     reads: LiveReads
     history: HistoryReader
+    analytics: Library
     kinds: Kinds
     metrics: ApiMetrics
 

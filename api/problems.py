@@ -22,6 +22,7 @@ from events.errors import (
 )
 from events.positions import InvalidPositionError
 from events.publisher import PartlyAppendedError
+from projections.analytics.errors import AnalyticsOffError, AnalyticsUnavailableError
 from projections.errors import HistoryUnavailableError, LaggingError, LiveUnavailableError, TooMuchAskedError
 
 MEDIA_TYPE = "application/problem+json"
@@ -213,6 +214,10 @@ PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     HistoryUnavailableError: lambda error: Problem(
         503, "history-unavailable", "The history cannot be asked", str(error), retry_after_s=RETRY_AFTER_S
     ),
+    AnalyticsUnavailableError: lambda error: Problem(
+        503, "analytics-unavailable", "The analytics cannot be asked", str(error), retry_after_s=RETRY_AFTER_S
+    ),
+    AnalyticsOffError: lambda error: Problem(503, "analytics-off", "There are no analytics", str(error)),
     LaggingError: _lagging,
     TooMuchAskedError: lambda error: Problem(422, "too-much", "The answer would be too large", str(error)),
 }

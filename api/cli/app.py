@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from api.cli import (
+    analytics,
     breakers,
     budgets,
     dead_letters,
@@ -43,4 +44,5 @@ app.add_typer(breakers.app, name="breakers")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(providers.app, name="providers")
 app.add_typer(history.app, name="history")
+app.add_typer(analytics.app, name="analytics")
 app.add_typer(schemas.app, name="schemas")

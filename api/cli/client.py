@@ -42,6 +42,10 @@ class ApiClient:
         """The JSON of a resource; a parameter with several values is given several times."""
         return self._ask("GET", path, query).json()
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON of an answer to a question that needs a body."""
+        return self._ask("POST", path, {}, body).json()
+
     def put(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
         """The answer to a PUT."""
         return self._ask("PUT", path, {}, body, headers)

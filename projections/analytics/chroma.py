@@ -1,6 +1,6 @@
 """Chroma over HTTP, version 2 of its API: just the calls that are needed, each bounded in time.
 
-Whatever goes wrong is a SinkUnavailableError. A write that failed may still have happened: writes here are absolute, so
+Whatever goes wrong is a AnalyticsUnavailableError. A write that failed may still have happened: writes here are absolute, so
 that they may be repeated.
 """
 
@@ -14,11 +14,11 @@ import httpx
 import orjson
 
 from projections.analytics.chunks import chunks
-from projections.errors import SinkUnavailableError
+from projections.analytics.errors import AnalyticsUnavailableError
 
 DATABASE = "/api/v2/tenants/default_tenant/databases/default_database"
-WRITTEN_AT_ONCE = 500
-READ_AT_ONCE = 1_000
+NAMED_AT_ONCE = 500
+READ_AT_ONCE = 5_000
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar]
@@ -83,7 +83,7 @@ class Chroma:
 
     async def upsert(self, collection: str, documents: Sequence[Stored]) -> None:
         """Write documents whole, in their order, some hundreds at once."""
-        for chunk in chunks(documents, WRITTEN_AT_ONCE):
+        for chunk in chunks(documents, NAMED_AT_ONCE):
             body = {
                 "ids": [one.id for one in chunk],
                 "embeddings": [one.vector for one in chunk],
@@ -95,7 +95,7 @@ class Chroma:
     async def by_id(self, collection: str, ids: Sequence[str]) -> dict[str, Found]:
         """Those of the documents that are there."""
         found: dict[str, Found] = {}
-        for chunk in chunks(ids, READ_AT_ONCE):
+        for chunk in chunks(ids, NAMED_AT_ONCE):
             body = {"ids": chunk, "include": ["metadatas", "documents"]}
             found |= {one.id: one for one in _documents(await self._on(collection, "get", body))}
         return found
@@ -107,9 +107,16 @@ class Chroma:
         return vectors[0] if vectors else None
 
     async def matching(self, collection: str, where: Where, limit: int) -> list[Found]:
-        """Documents that a filter lets through, at most `limit`, in no order that is promised."""
-        body = {"where": where or None, "limit": limit, "include": ["metadatas"]}
-        return _documents(await self._on(collection, "get", body))
+        """Documents that a filter lets through, without their texts; at most `limit`, in no order that is promised."""
+        found: list[Found] = []
+        while len(found) < limit:
+            wanted = min(READ_AT_ONCE, limit - len(found))
+            body = {"where": where or None, "limit": wanted, "offset": len(found), "include": ["metadatas"]}
+            page = _documents(await self._on(collection, "get", body))
+            found += page
+            if len(page) < wanted:
+                break
+        return found
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Found]:
         """The documents nearest to a vector, nearest first."""
@@ -131,7 +138,7 @@ class Chroma:
 
     async def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Remove documents."""
-        for chunk in chunks(ids, WRITTEN_AT_ONCE):
+        for chunk in chunks(ids, NAMED_AT_ONCE):
             await self._on(collection, "delete", {"ids": chunk})
 
     async def count(self, collection: str) -> int:
@@ -148,7 +155,7 @@ class Chroma:
             except _NoSuchCollectionError:
                 del self._ids[collection]
         if await self.about(collection) is None:
-            raise SinkUnavailableError(
+            raise AnalyticsUnavailableError(
                 f"Chroma at {self.url} has no collection {collection}: `interlock sink analytics` makes it"
             )
         return await self._call(self._ids[collection], call, body)
@@ -164,22 +171,22 @@ class Chroma:
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
         except httpx.HTTPError as error:
-            raise SinkUnavailableError(f"Chroma at {self.url} does not answer: {error!r}") from error
+            raise AnalyticsUnavailableError(f"Chroma at {self.url} does not answer: {error!r}") from error
         if answer.status_code == 404:
             raise _NoSuchCollectionError(f"Chroma at {self.url} has nothing at {path}")
         if not answer.is_success:
-            raise SinkUnavailableError(
+            raise AnalyticsUnavailableError(
                 f"Chroma at {self.url} refused {path.rpartition('/')[2]} ({answer.status_code}): {answer.text[:300]}"
             )
         try:
             return orjson.loads(answer.content)
         except orjson.JSONDecodeError:
-            raise SinkUnavailableError(
+            raise AnalyticsUnavailableError(
                 f"what answers at {self.url} is no Chroma: {answer.text[:100]!r}"
             ) from None
 
 
-class _NoSuchCollectionError(SinkUnavailableError):
+class _NoSuchCollectionError(AnalyticsUnavailableError):
     pass
 
 

@@ -52,7 +52,7 @@ class AnalyticsSettings(BaseModel):
         10.0, description="How long Chroma may take for one request of the sink."
     )
     read_timeout_s: Annotated[float, Interval(ge=0.05, le=300)] = Field(
-        5.0, description="How long the API waits for one answer of Chroma."
+        8.0, description="How long the API waits for the answer to one question."
     )
     read_documents: Annotated[int, Interval(ge=100, le=200_000)] = Field(
         20_000,

@@ -1,0 +1,121 @@
+"""The documents as those who ask read them: one client, every question bounded in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from projections.analytics.chroma import Chroma, Found, Vector, Where
+from projections.analytics.embedding import Vectors, vectors_of
+from projections.analytics.errors import AnalyticsUnavailableError, VectorsDifferError
+from projections.analytics.places import client, full_name
+from projections.analytics.settings import AnalyticsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Documents of one collection that answer a question; `complete` is False when there were more than may be read."""
+
+    documents: Sequence[Found]
+    complete: bool
+
+
+class Library:
+    """Reads the collections. Nothing is connected before the first question; without a server every one is refused."""
+
+    def __init__(self, settings: AnalyticsSettings) -> None:
+        self.settings = settings
+        self._chroma: Chroma | None = None
+        self._vectors: Vectors | None = None
+        self._known: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the connections."""
+        if self._chroma is not None:
+            await self._chroma.close()
+
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """One question, all of its parts together; AnalyticsUnavailableError when it takes too long."""
+        try:
+            async with asyncio.timeout(self.settings.read_timeout_s):
+                yield
+        except TimeoutError:
+            raise AnalyticsUnavailableError(
+                f"Chroma took over {self.settings.read_timeout_s:g} s: ask for a shorter time, or raise "
+                "INTERLOCK_ANALYTICS__READ_TIMEOUT_S"
+            ) from None
+
+    async def vectors(self) -> Vectors:
+        """How vectors are made here; a model is loaded once."""
+        if self._vectors is None:
+            self._vectors = await asyncio.to_thread(vectors_of, self.settings.embedding_folder)
+        return self._vectors
+
+    async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Found]:
+        """The documents nearest to a vector."""
+        chroma = await self._open(collection)
+        return await chroma.nearest(full_name(self.settings, collection), vector, where, limit)
+
+    async def vector_of(self, collection: str, document_id: str) -> Vector | None:
+        """The vector of a document, None when it is not there."""
+        chroma = await self._open(collection)
+        return await chroma.vector(full_name(self.settings, collection), document_id)
+
+    async def shelf(self, collection: str, where: Where, most: int | None = None) -> Shelf:
+        """All documents that a filter lets through, up to a bound."""
+        chroma = await self._open(collection)
+        limit = self.settings.read_documents if most is None else most
+        found = await chroma.matching(full_name(self.settings, collection), where, limit + 1)
+        return Shelf(found[:limit], complete=len(found) <= limit)
+
+    async def _open(self, collection: str) -> Chroma:
+        """The client, once the collection was seen to hold vectors that can be compared with ours."""
+        if self._chroma is None:
+            self._chroma = client(self.settings, self.settings.read_timeout_s)
+        if collection not in self._known:
+            await self._check(self._chroma, collection)
+            self._known.add(collection)
+        return self._chroma
+
+    async def _check(self, chroma: Chroma, collection: str) -> None:
+        ours = (await self.vectors()).name
+        name = full_name(self.settings, collection)
+        said = await chroma.about(name)
+        if said is None:
+            raise AnalyticsUnavailableError(f"there is no {name} yet: `interlock sink analytics` fills it")
+        if said.get("vectors") != ours:
+            raise VectorsDifferError(
+                f"{name} holds vectors of {said.get('vectors')!r}, and these settings make {ours!r}: set "
+                "INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as the sink has it"
+            )
+
+
+def all_of(*conditions: Mapping[str, object] | None) -> Where:
+    """The filter that lets through what every condition does; None is no condition."""
+    given = [condition for condition in conditions if condition is not None]
+    return {"$and": given} if len(given) > 1 else given[0] if given else {}
+
+
+def equal(field: str, value: str | None) -> Mapping[str, object] | None:
+    """That a field has a value; no condition without one."""
+    return None if value is None else {field: {"$eq": value}}
+
+
+def since(at_us: int | None) -> Mapping[str, object] | None:
+    """That a window starts then or later."""
+    return None if at_us is None else {"window_us": {"$gte": at_us}}
+
+
+def before(at_us: int | None) -> Mapping[str, object] | None:
+    """That a window starts earlier."""
+    return None if at_us is None else {"window_us": {"$lt": at_us}}

@@ -1,0 +1,176 @@
+"""The questions that take several reads: which documents each looks at, and what is decided of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from events.pricing import price_call
+from projections.analytics.anomalies import Comparison, compare
+from projections.analytics.chroma import Found
+from projections.analytics.documents import COST, PERFORMANCE, STATES, USAGE, read_window
+from projections.analytics.incidents import Incident, Outlook, State, apart, incident, outlook, state_of
+from projections.analytics.library import Library, all_of, before, equal, since
+from projections.analytics.measures import by_tenant, by_window
+from projections.analytics.savings import Observed, Saving, savings
+from projections.analytics.state_documents import calls_figures
+from projections.analytics.windows import US, Aspect, window_start_us
+
+PEER_WINDOWS = 4
+PEER_DOCUMENTS = 5_000
+NOW_WITHIN_WINDOWS = 12
+NEIGHBOURS_PER_INCIDENT = 12
+DAY_US = 86_400_000_000
+
+
+class NothingKnownError(LookupError):
+    """There are no documents that the question could be answered from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anomalies:
+    """A tenant's window, judged; `documents` are what it is made of."""
+
+    start_us: int
+    comparison: Comparison
+    documents: Sequence[Found]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarIncidents:
+    """A provider's state, and past ones like it, the most alike first."""
+
+    state: State
+    document_id: str
+    incidents: Sequence[Incident]
+    outlook: Outlook
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What a tenant could have paid less in [from_us, to_us)."""
+
+    from_us: int
+    to_us: int
+    savings: Sequence[Saving]
+    calls: int
+    cost_nano_usd: int
+    complete: bool
+
+
+async def anomalies_of(
+    library: Library, tenant: str, at_us: int, *, past_days: int, surprising: float
+) -> Anomalies:
+    """Judge the tenant's window that holds the instant."""
+    length_s = library.settings.window_s
+    start_us = window_start_us(at_us, length_s)
+    length_us = length_s * US
+    of_length = {"window_s": {"$eq": length_s}}
+    async with library.bounded():
+        own, around = await asyncio.gather(
+            library.shelf(
+                USAGE,
+                all_of(
+                    equal("tenant", tenant),
+                    of_length,
+                    since(start_us - past_days * DAY_US),
+                    before(start_us + length_us),
+                ),
+            ),
+            library.shelf(
+                USAGE,
+                all_of(
+                    of_length,
+                    since(start_us - PEER_WINDOWS * length_us),
+                    before(start_us + length_us),
+                    {"tenant": {"$ne": tenant}},
+                ),
+                PEER_DOCUMENTS,
+            ),
+        )
+    comparison = compare(
+        start_us, length_us, by_window(own.documents), by_tenant(around.documents), surprising
+    )
+    now = [one for one in own.documents if one.metadata["window_us"] == start_us]
+    return Anomalies(start_us, comparison, now, own.complete and around.complete)
+
+
+async def similar_incidents(
+    library: Library, provider: str, at_us: int, *, among: str | None, limit: int, follow_s: int
+) -> SimilarIncidents:
+    """The provider's newest state up to the instant, and past states like it, of `among` or of every provider."""
+    window_us = library.settings.state_window_s * US
+    gap_us = follow_s * US
+    calls = {"aspect": {"$eq": str(Aspect.CALLS)}}
+    async with library.bounded():
+        recent = await library.shelf(
+            STATES,
+            all_of(
+                equal("provider", provider),
+                calls,
+                since(at_us - NOW_WITHIN_WINDOWS * window_us),
+                before(at_us + 1),
+            ),
+        )
+        if not recent.documents:
+            raise NothingKnownError(
+                f"no calls of {provider} are known in the {NOW_WITHIN_WINDOWS * window_us // (60 * US)} minutes before"
+            )
+        now = max(recent.documents, key=lambda one: int(one.metadata["window_us"]))
+        vector = (await library.vectors()).of_figures(calls_figures(read_window(now.metadata).sums))
+        start_us = int(now.metadata["window_us"])
+        alike = await library.nearest(
+            STATES,
+            vector,
+            all_of(calls, equal("provider", among), before(start_us - gap_us + 1)),
+            limit * NEIGHBOURS_PER_INCIDENT,
+        )
+        chosen = apart(alike, gap_us, limit)
+        after = await asyncio.gather(*(_after(library, one, gap_us) for one in chosen))
+    incidents = [incident(one, followed) for one, followed in zip(chosen, after, strict=True)]
+    return SimilarIncidents(state_of(now), now.id, incidents, outlook(incidents))
+
+
+async def savings_of(library: Library, tenant: str, from_us: int, to_us: int) -> Savings:
+    """Look at the tenant's calls in windows that start in [from_us, to_us), and at what others had meanwhile."""
+    when = (since(from_us), before(to_us))
+    own = equal("tenant", tenant)
+    async with library.bounded():
+        shelves = await asyncio.gather(
+            library.shelf(COST, all_of(own, *when)),
+            library.shelf(PERFORMANCE, all_of(own, *when)),
+            library.shelf(COST, all_of(*when)),
+            library.shelf(PERFORMANCE, all_of(*when)),
+        )
+    costs, performance, all_costs, all_performance = (shelf.documents for shelf in shelves)
+
+    def price(provider: str, model: str, prompt: int, cached: int, answer: int) -> int | None:
+        return price_call(
+            provider, model, to_us, input_tokens=prompt, cached_input_tokens=cached, output_tokens=answer
+        )
+
+    observed = Observed(costs, performance, all_costs, all_performance)
+    found = await asyncio.to_thread(savings, observed, price)
+    return Savings(
+        from_us,
+        to_us,
+        found,
+        sum(int(one.metadata["calls"]) for one in costs),
+        sum(int(one.metadata["cost_nano_usd"]) for one in costs),
+        all(shelf.complete for shelf in shelves),
+    )
+
+
+async def _after(library: Library, one: Found, follow_us: int) -> Sequence[Found]:
+    start_us = int(one.metadata["window_us"])
+    shelf = await library.shelf(
+        STATES,
+        all_of(
+            equal("provider", str(one.metadata["provider"])),
+            since(start_us),
+            before(start_us + follow_us + 1),
+        ),
+    )
+    return shelf.documents
