@@ -43,7 +43,7 @@ class Play:
 
     async def perform(self, folder: Path, before_proof: BeforeProof) -> Evidence:
         """Everything that runs. The stage is taken down when it returns or raises."""
-        self._say("Starting a broker and a live store ...")
+        self._say("Starting a broker, a live store and a history ...")
         async with (
             Stage(self.options, self.scenario.speed, folder) as stage,
             LogEnds(stage.log) as log_ends,
@@ -63,6 +63,7 @@ class Play:
 
     async def _acts(self, stage: Stage, waits: Waits, before_proof: BeforeProof) -> Evidence:
         self._say(f"Starting {self.options.workers} workers ...")
+        await stage.start_sink()
         await stage.start_workers()
         await self._append_settings(stage)
         self._say(f"Starting {self.options.gateways} gateways ...")

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from demo.history import HistoryState
 from demo.ledger import Books
 from demo.live import LiveState
 from demo.naive import DAY_US, Alert, NaiveFold, breaker_after, flaws, initial_breaker
@@ -57,8 +58,8 @@ class Proof:
         return [f"{check.name}: {difference}" for check in self.checks for difference in check.differences]
 
 
-def prove(books: Books, naive: NaiveFold, live: LiveState) -> Proof:
-    """Compare the gateways' ledgers, the log folded by other code, and the live state."""
+def prove(books: Books, naive: NaiveFold, live: LiveState, history: HistoryState) -> Proof:
+    """Compare the gateways' ledgers, the log folded by other code, the live state and the history."""
     flows = (_usage_flow(books, naive, live), _routing_flow(books, naive, live))
     timelines = {
         name: naive.timelines.get(name, []) for name in live.breakers.keys() | naive.timelines.keys()
@@ -90,6 +91,13 @@ def prove(books: Books, naive: NaiveFold, live: LiveState) -> Proof:
             {(tenant, held.budget.budget_id): _spent(naive, tenant, held) for tenant, held in live.budgets},
             {(tenant, held.budget.budget_id): held.spent.cost_nano_usd for tenant, held in live.budgets},
         ),
+        compare(
+            "history, rows = events on the log",
+            {topic: len(ids) for topic, ids in naive.ids.items()},
+            history.rows,
+        ),
+        compare("history, calls by tenant, ledgers = rollups", _calls(books), history.calls),
+        compare("history, spend by tenant, ledgers = rollups", books.spend_by_tenant(), history.spend),
         compare("dead letters", {"records": 0}, {"records": naive.records["dead-letters"]}),
     ]
     return Proof(flows, tuple(checks), tuple(raised.elements()))
@@ -140,13 +148,16 @@ def _nothing_but_zero(flow: Flow) -> Check:
 
 
 def _usage_flow(books: Books, naive: NaiveFold, live: LiveState) -> Flow:
-    claimed = Counter(e.tenant for i, e in books.usage.items() if i in books.acknowledged)
-    return _flow("usage", claimed, _totals(live.spend, 1), naive)
+    return _flow("usage", _calls(books), _totals(live.spend, 1), naive)
 
 
 def _routing_flow(books: Books, naive: NaiveFold, live: LiveState) -> Flow:
     claimed = Counter((e.tenant, e.deployment) for i, e in books.routing.items() if i in books.acknowledged)
     return _flow("routing", claimed, live.routed, naive)
+
+
+def _calls(books: Books) -> Counter[str]:
+    return Counter(event.tenant for id_, event in books.usage.items() if id_ in books.acknowledged)
 
 
 def _flow(topic: str, claimed: Mapping[Any, int], folded: Mapping[Any, int], naive: NaiveFold) -> Flow:

@@ -20,6 +20,7 @@ from embedded.stack import EmbeddedStack, Part
 from events.broker import create_topics
 from events.settings import LogSettings
 from processors.dedupe import SLICE_MS
+from projections.history.settings import HistorySettings
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
@@ -33,19 +34,21 @@ SESSION_TIMEOUT_S = 3
 
 
 WORK = (sys.executable, "-m", "api.cli", "work")
+SINK = (sys.executable, "-m", "api.cli", "sink", "history")
 
 
 class Stage:
-    """A broker and a live store on free ports, workers and gateways as child processes, all under one folder."""
+    """A broker, a live store and a history on free ports, workers and gateways as child processes, all under one folder."""
 
     def __init__(self, options: DemoOptions, speed: float, folder: Path) -> None:
         self.folder = folder
         self.workers: list[Child] = []
+        self.sinks: list[Child] = []
         self.gateways: list[Child] = []
         self.plans: list[GatewayPlan] = []
         self._options = options
         self._speed = speed
-        self._stack = EmbeddedStack(folder / "stack", {Part.BROKER, Part.VALKEY})
+        self._stack = EmbeddedStack(folder / "stack", {Part.BROKER, Part.VALKEY, Part.POSTGRES})
         self._resources = AsyncExitStack()
         self._started_workers = 0
 
@@ -57,6 +60,7 @@ class Stage:
             self.live = LiveSettings(
                 redis_url=self._stack.address(Part.VALKEY), consistency_timeout_s=FOLDED_WITHIN_S
             )
+            self.history = HistorySettings(postgres_dsn=self._stack.address(Part.POSTGRES))
             await create_topics(self.log)
             self.store = await self._resources.enter_async_context(LiveStore(self.live))
         except BaseException:
@@ -72,15 +76,13 @@ class Stage:
     async def start_worker(self) -> Child:
         """One more worker; it serves once the consumer group has let it in."""
         self._started_workers += 1
-        name = f"worker-{self._started_workers}"
-        environment = dict(os.environ) | {
-            "INTERLOCK_LOG__BOOTSTRAP": self.log.bootstrap,
-            "INTERLOCK_LOG__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
-            "INTERLOCK_LIVE__REDIS_URL": self.live.redis_url,
-        }
-        child = await Child.spawn(name, Launch(WORK, environment), self.folder / f"{name}.log")
+        child = await self._spawn(f"worker-{self._started_workers}", WORK)
         self.workers.append(child)
         return child
+
+    async def start_sink(self) -> None:
+        """What writes the log to the history."""
+        self.sinks.append(await self._spawn("sink", SINK))
 
     async def start_workers(self) -> None:
         """The workers of the options, until every slot has an owner."""
@@ -125,7 +127,7 @@ class Stage:
         watched: dict[asyncio.Task[int], Child] = {}
         try:
             while True:
-                for child in self.workers:
+                for child in (*self.workers, *self.sinks):
                     if child not in watched.values():
                         watched[asyncio.create_task(child.wait())] = child
                 everything: set[asyncio.Task[Any]] = {parts, *watched}
@@ -135,12 +137,21 @@ class Stage:
                     raise BrokenRunError(f"{ended.part} ended with {ended.exit_code}:\n{ended.log_tail}")
                 for task in [task for task in watched if task.done()]:
                     child = watched.pop(task)
-                    if child in self.workers:
+                    if child in (*self.workers, *self.sinks):
                         raise broken(child)
         finally:
             parts.cancel()
             for waiting in watched:
                 waiting.cancel()
+
+    async def _spawn(self, name: str, argv: tuple[str, ...]) -> Child:
+        environment = dict(os.environ) | {
+            "INTERLOCK_LOG__BOOTSTRAP": self.log.bootstrap,
+            "INTERLOCK_LOG__SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+            "INTERLOCK_LIVE__REDIS_URL": self.live.redis_url,
+            "INTERLOCK_HISTORY__POSTGRES_DSN": str(self.history.postgres_dsn),
+        }
+        return await Child.spawn(name, Launch(argv, environment), self.folder / f"{name}.log")
 
     def _retry_within_s(self) -> float:
         """An event that was not acknowledged has to come again within the horizon over which duplicates are known."""
@@ -151,8 +162,8 @@ class Stage:
         return all(held.epoch > 0 for held in checkpoints.values())
 
     async def _stop_children(self) -> None:
-        children = [*self.gateways, *self.workers]
-        self.workers = []
+        children = [*self.gateways, *self.workers, *self.sinks]
+        self.workers, self.sinks = [], []
         await asyncio.gather(*(child.stop(STOP_WITHIN_S) for child in children), return_exceptions=True)
 
 
