@@ -11,11 +11,10 @@ import numpy.typing as npt
 from projections.history.sketch import COUNT_BITS, LAST_BUCKET, MAX_COUNT, latency_of
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
-_BUCKETS = LAST_BUCKET + 1
 _AT_ONCE = 500
 """Sketches that are spread out over their buckets at the same time: 4 MB."""
 
-_LATENCY_MS = np.array([latency_of(bucket) for bucket in range(_BUCKETS)])
+_LATENCY_MS = np.array([latency_of(bucket) for bucket in range(LAST_BUCKET + 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,17 @@ def latencies(sketches: Sequence[bytes]) -> list[Latencies | None]:
 def _some(sketches: Sequence[bytes]) -> list[Latencies | None]:
     entries = np.frombuffer(b"".join(sketches), dtype=">u4").astype(np.int64)
     owners = np.repeat(np.arange(len(sketches)), [len(sketch) // 4 for sketch in sketches])
+    buckets = entries >> COUNT_BITS
+    width = int(buckets.max(initial=0)) + 1
     counts = np.bincount(
-        owners * _BUCKETS + (entries >> COUNT_BITS),
-        weights=entries & MAX_COUNT,
-        minlength=len(sketches) * _BUCKETS,
+        owners * width + buckets, weights=entries & MAX_COUNT, minlength=len(sketches) * width
     )
-    below: npt.NDArray[np.float64] = np.cumsum(counts.reshape(len(sketches), _BUCKETS), axis=1)
+    below: npt.NDArray[np.float64] = np.cumsum(counts.reshape(len(sketches), width), axis=1)
     total = below[:, -1]
     columns = []
     for share in SHARES:
         rank = np.maximum(1, np.ceil(share * total))
-        columns.append(_LATENCY_MS[(below < rank[:, None]).sum(axis=1).clip(max=LAST_BUCKET)])
+        columns.append(_LATENCY_MS[(below < rank[:, None]).sum(axis=1).clip(max=width - 1)])
     return [
         Latencies(*map(float, of_one)) if calls else None
         for calls, *of_one in zip(total, *columns, strict=True)

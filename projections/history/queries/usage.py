@@ -41,6 +41,9 @@ class Dimension(StrEnum):
 ROLLED_UP = frozenset(KEY_COLUMNS[1:])
 """Columns that the rollups keep apart. There an absent region or user is an empty text."""
 
+_MOST = 2**63 - 1
+"""A sum that is larger stays there, as it does in the rollups."""
+
 Group = tuple[str | None, ...]
 """Values of the dimensions that were asked for, in their order; None where a call had none."""
 
@@ -79,7 +82,7 @@ NOTHING = Sums(dict.fromkeys(SUM_COLUMNS, 0), b"")
 
 def sums_of(row: Row) -> Sums:
     """What a row of a statement by `summed` says."""
-    return Sums({name: int(row[name]) for name in SUM_COLUMNS}, row["latency_sketch"])
+    return Sums({name: row[name] for name in SUM_COLUMNS}, row["latency_sketch"])
 
 
 def finished(all_sums: Sequence[Sums]) -> list[Totals]:
@@ -104,7 +107,7 @@ def summed(
     told = ", ".join(
         [
             *keys,
-            *(f"sum({name})::numeric as {name}" for name in SUM_COLUMNS),
+            *(f"least(sum({name}), {_MOST})::bigint as {name}" for name in SUM_COLUMNS),
             "string_agg(latency_sketch, '') as latency_sketch",
         ]
     )
@@ -147,9 +150,11 @@ _ROW_SUMS: Mapping[str, str] = {
     "unpriced_calls": "(cost_nano_usd is null)::int::bigint",
     "latency_ms_sum": "latency_ms",
 }
-_ROW_BUCKET = (
+ROW_BUCKET = (
     f"case when latency_ms <= 0 then 0 else least(1 + ceil(ln(latency_ms::float8) / ln({RATIO}::float8)), "
     f"{LAST_BUCKET}) end"
 )
-_ROW_SKETCH = f"substring(int8send((({_ROW_BUCKET})::bigint << {COUNT_BITS}) | 1) from 5)"
+"""The bucket of a call's latency, as `sketch.bucket_of` has it."""
+
+_ROW_SKETCH = f"substring(int8send((({ROW_BUCKET})::bigint << {COUNT_BITS}) | 1) from 5)"
 """The sketch of one call: one entry of four bytes, the bucket above a count of one."""
