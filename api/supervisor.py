@@ -16,12 +16,14 @@ from typing import Any
 import httpx
 
 from api.addresses import Addresses, remove_addresses, write_addresses
+from api.restored import archive_of, restore_log
 from api.settings import Settings
 from embedded.errors import EmbeddedError
 from embedded.ports import free_port
 from embedded.process import Child, Launch
 from embedded.stack import EmbeddedStack, Part
 from events.broker import create_topics
+from projections.archive.restore import CannotRestoreError
 
 READY_WITHIN_S = 60.0
 PROBE_EVERY_S = 0.1
@@ -90,9 +92,9 @@ class Supervisor:
 
     async def _start_and_watch(self, stack: EmbeddedStack, ready: Callable[[Addresses], None]) -> None:
         await stack.start()
-        self.say("the servers are up; the log keeps its events in memory, so this is a new and empty one")
         settings = self._settings(stack)
         await create_topics(settings.log)
+        await restore_log(settings.archive, settings.log, self.say)
         environment = _environment(settings, self.plan.data)
         names = ["api", *(f"worker-{number}" for number in range(1, self.plan.workers + 1))]
         for name in names:
@@ -121,6 +123,7 @@ class Supervisor:
                 "api": given.api.model_copy(update={"port": given.api.port or free_port()}),
                 "history": given.history.model_copy(update={"postgres_dsn": at.postgres}),
                 "analytics": given.analytics.model_copy(update={"chroma_url": at.chroma}),
+                "archive": archive_of(given, self.plan.data),
             }
         )
 
@@ -217,6 +220,8 @@ def _environment(settings: Settings, data: Path) -> dict[str, str]:
         "INTERLOCK_LIVE__REDIS_URL": settings.live.redis_url,
         "INTERLOCK_API__HOST": settings.api.host,
         "INTERLOCK_API__PORT": str(settings.api.port),
+        "INTERLOCK_ARCHIVE__FOLDER": str(settings.archive.folder),
+        "INTERLOCK_ARCHIVE__SEGMENT_AGE_S": str(settings.archive.segment_age_s),
     }
     if settings.history.postgres_dsn:
         told["INTERLOCK_HISTORY__POSTGRES_DSN"] = settings.history.postgres_dsn
@@ -232,6 +237,7 @@ def _addresses(url: str, settings: Settings, stack: EmbeddedStack) -> Addresses:
         "live": {"redis_url": at.valkey},
         "history": {"postgres_dsn": at.postgres} if at.postgres else {},
         "analytics": {"chroma_url": at.chroma} if at.chroma else {},
+        "archive": {"folder": str(settings.archive.folder)},
         "api": {"host": settings.api.host, "port": settings.api.port},
     }
     named = {"log": at.broker, "live": at.valkey, "history": at.postgres, "analytics": at.chroma}
@@ -243,5 +249,5 @@ def _exit_text(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
 
 
-FAILURES = (PartFailedError, EmbeddedError)
+FAILURES = (PartFailedError, EmbeddedError, CannotRestoreError)
 """What `Supervisor.run` raises when something could not be run on."""
