@@ -30,11 +30,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the broker of this run cannot do, and count it as deselected."""
-    left_out = [item for item in items if item.get_closest_marker("kafka") and BROKER != "kafka"]
+    """Leave out what the broker of this run cannot do, and count it as deselected.
+
+    What has nothing to do with the log runs with the embedded broker's suite, and not a second time on Kafka.
+    """
+    if BROKER == "kafka":
+        left_out = [item for item in items if not _uses_log(item)]
+    else:
+        left_out = [item for item in items if item.get_closest_marker("kafka")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _uses_log(item: pytest.Item) -> bool:
+    """Whether a test asks for the shared log, or its module starts brokers of its own."""
+    fixtures = getattr(item, "fixturenames", ())
+    return "log_address" in fixtures or hasattr(getattr(item, "module", None), "log_server")
 
 
 def log_server(folder: Path) -> Broker:
