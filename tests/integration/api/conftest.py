@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from embedded.postgres import PostgresServer
+from tests.integration.api.history_place import history_server
 from tests.integration.api.world import World, settings_of, whole_world
 from tests.integration.live_server import LiveServer, live_server
 
@@ -15,6 +17,13 @@ async def api_live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Li
     """The live store that the tests of the API share."""
     async with live_server(tmp_path_factory.mktemp("api-live")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def history_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
+    """A PostgreSQL for all tests of the API that leave it alone."""
+    async with history_server(tmp_path_factory.mktemp("history")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

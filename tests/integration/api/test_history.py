@@ -22,7 +22,7 @@ from events.provider_health_checked import HealthStatus, ProviderHealthChecked
 from events.routing_decided import Candidate, RoutingDecided
 from events.usage_recorded import UsageRecorded
 from projections.history.sketch import RELATIVE_ERROR
-from tests.integration.api.history_place import HistoryPlace, history_place, history_server
+from tests.integration.api.history_place import HistoryPlace, history_place
 from tests.integration.api.world import World, api_alone, settings_of
 from tests.integration.live_server import LiveServer
 
@@ -38,13 +38,6 @@ class Told:
     place: HistoryPlace
     world: World
     calls: list[UsageRecorded]
-
-
-@pytest.fixture(scope="session")
-async def history_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
-    """A PostgreSQL for all tests of the history that leave it alone."""
-    async with history_server(tmp_path_factory.mktemp("history")) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

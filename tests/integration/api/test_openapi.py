@@ -9,6 +9,10 @@ from typing import Any
 
 from api.app import ROUTERS
 from api.cloudevents import PRODUCER_TYPES
+from embedded.postgres import PostgresServer
+from events.positions import Partition
+from projections.history.settings import HistorySettings
+from tests.integration.api.history_place import history_place
 from tests.integration.api.world import World, api_alone
 
 WITHIN_S = 100.0
@@ -63,12 +67,20 @@ async def test_every_reference_of_the_document_leads_somewhere(world: World) -> 
     assert {f"#/components/schemas/{event.__name__}CloudEvent" for event in PRODUCER_TYPES} <= known
 
 
-async def test_generated_requests_find_no_way_around_the_document(world: World, tmp_path: Path) -> None:
+async def test_generated_requests_find_no_way_around_the_document(
+    world: World, history_postgres: PostgresServer, tmp_path: Path
+) -> None:
     """Schemathesis derives valid and invalid requests from the document and checks every answer against it."""
+    async with history_place(history_postgres) as place:
+        await place.sink.open(Partition("usage", 0))
+        await _generate(world, place.settings, tmp_path)
+
+
+async def _generate(world: World, history: HistorySettings, tmp_path: Path) -> None:
     live = world.settings.live.model_copy(update={"consistency_timeout_s": 0.2})
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
-    async with api_alone(world.settings.model_copy(update={"live": live})) as hasty:
+    async with api_alone(world.settings.model_copy(update={"live": live, "history": history})) as hasty:
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
         command += [f"{hasty.http.base_url}/openapi.json", "--max-examples", str(EXAMPLES), "--seed", "1"]
         command += ["--max-time", str(MOST_S), "--generation-database", "none", "--no-color"]
