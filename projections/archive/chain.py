@@ -51,16 +51,18 @@ class Chain:
 
 
 def read_chain(shelf: Shelf) -> Chain:
-    """Follow the manifests from offset 0. Only manifests are read."""
+    """Follow the manifests from offset 0, or from where retention has left it to begin. Only manifests are read."""
+    begin = shelf.begin()
     manifests, findings = _readable(shelf)
+    manifests = [manifest for manifest in manifests if manifest.next_offset > begin.next_offset]
     segments: list[Manifest] = []
     replaced: list[int] = []
     for manifest in manifests:
-        end = segments[-1].next_offset if segments else 0
+        end = segments[-1].next_offset if segments else begin.next_offset
         if segments and _holds(segments[-1], manifest):
             replaced.append(manifest.first_offset)
             continue
-        findings += _misfits(shelf, segments[-1] if segments else None, manifest, end)
+        findings += _misfits(shelf, segments[-1].tail if segments else begin.tail, manifest, end)
         if manifest.next_offset > end:
             segments.append(manifest)
     return Chain(shelf.place, tuple(segments), tuple(replaced), tuple(findings))
@@ -88,7 +90,7 @@ def _holds(merged: Manifest, other: Manifest) -> bool:
     return merged.next_offset >= other.next_offset and all(leaf in merged.replaces for leaf in other.leaves)
 
 
-def _misfits(shelf: Shelf, before: Manifest | None, manifest: Manifest, end: int) -> Iterator[Finding]:
+def _misfits(shelf: Shelf, tail: str | None, manifest: Manifest, end: int) -> Iterator[Finding]:
     first, name = manifest.first_offset, _name(shelf, manifest.first_offset)
     if first > end:
         detail = f"no segment has the offsets from {end} to before {first}"
@@ -96,7 +98,7 @@ def _misfits(shelf: Shelf, before: Manifest | None, manifest: Manifest, end: int
     elif first < end:
         detail = f"the segment before it goes on until {end}"
         yield Finding(shelf.place, Fault.OVERLAPPING, name, first, min(end, manifest.next_offset), detail)
-    elif manifest.previous != (before.tail if before else None):
+    elif manifest.previous != tail:
         detail = "it does not name the hash of the segment before it"
         yield Finding(shelf.place, Fault.BROKEN_CHAIN, name, first, first, detail)
     leaves = manifest.leaves

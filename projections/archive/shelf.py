@@ -26,6 +26,7 @@ from projections.archive.manifest import DamagedManifestError, Manifest, from_by
 from projections.errors import FencedError, StaleCheckpointError
 
 EPOCH = "epoch"
+BEGIN = "begin"
 LOCK = "lock"
 LOCKED_WITHIN_S = 30.0
 LOCK_POLL_S = 0.005
@@ -107,6 +108,46 @@ class Shelf:
         """Read without a claim. DamagedManifestError when the last manifest was altered."""
         last = self._last()
         return Head(last.next_offset, last.tail) if last else EMPTY
+
+    def begin(self) -> Head:
+        """Where the oldest segment begins, and the hash that it names as the one before it: retention took that."""
+        try:
+            found = orjson.loads((self.manifests / BEGIN).read_bytes())
+        except FileNotFoundError:
+            return EMPTY
+        try:
+            return Head(int(found["next_offset"]), str(found["tail"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedManifestError(
+                f"{self.manifests / BEGIN} does not say where it begins: {error!r}"
+            ) from None
+
+    def retire(self, oldest: Manifest) -> None:
+        """Take the oldest segment out of the archive, which from then on begins where that one ended.
+
+        StaleCheckpointError when it is not the oldest, or the only one: the newest says where the archive goes on.
+        """
+        with self.locked():
+            firsts = self.firsts()
+            if oldest.first_offset != self.begin().next_offset or oldest.first_offset == firsts[-1]:
+                raise StaleCheckpointError(
+                    f"{self.place} does not begin with the segment at {oldest.first_offset}"
+                )
+            head = {"next_offset": oldest.next_offset, "tail": oldest.tail}
+            files.put(self.manifests / BEGIN, [orjson.dumps(head)])
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what is left of segments that were retired: files first, for the manifest names them."""
+        begin = self.begin().next_offset
+        if begin == 0:
+            return
+        with self.locked():
+            for first in self.firsts():
+                if first < begin and (manifest := self.manifest(first)).next_offset <= begin:
+                    for file in manifest.files:
+                        (self.folder / file.path).unlink(missing_ok=True)
+                    (self.manifests / manifest_name(first)).unlink()
 
     def firsts(self) -> list[int]:
         """First offsets in the names of the manifests, in order."""
