@@ -6,13 +6,17 @@ import typer
 
 from api.cli import (
     analytics,
+    archive,
     breakers,
     budgets,
     dead_letters,
     demo,
     events,
+    generations,
     history,
     providers,
+    rebuild,
+    retention,
     schemas,
     serve,
     sink,
@@ -45,4 +49,8 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(providers.app, name="providers")
 app.add_typer(history.app, name="history")
 app.add_typer(analytics.app, name="analytics")
+app.add_typer(archive.app, name="archive")
+app.add_typer(retention.app, name="retention")
 app.add_typer(schemas.app, name="schemas")
+app.add_typer(rebuild.app, name="rebuild")
+app.add_typer(generations.app, name="generations")

@@ -54,7 +54,12 @@ def code_of(error: BaseException) -> Exit | None:
     from events.errors import EventsError, InvalidEventError, LogUnavailableError, UnknownTopicError
     from events.positions import InvalidPositionError
     from events.publisher import PartlyAppendedError
-    from projections.errors import LiveUnavailableError
+    from processors.rebuild.errors import RebuildError
+    from projections.archive.restore import CannotRestoreError
+    from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
+    from projections.live.generations import GenerationError
+    from projections.live.lock import LockedError, LockLostError
+    from projections.retention.errors import PolicyError
 
     codes: dict[type[BaseException], Exit] = {
         CommandError: error.code if isinstance(error, CommandError) else Exit.FAILED,
@@ -67,6 +72,14 @@ def code_of(error: BaseException) -> Exit | None:
         LogUnavailableError: Exit.UNAVAILABLE,
         PartlyAppendedError: Exit.UNAVAILABLE,
         LiveUnavailableError: Exit.UNAVAILABLE,
+        GenerationError: Exit.REFUSED,
+        LockedError: Exit.REFUSED,
+        LockLostError: Exit.FAILED,
+        RebuildError: Exit.REFUSED,
+        SinkUnavailableError: Exit.UNAVAILABLE,
+        HistoryUnavailableError: Exit.UNAVAILABLE,
+        PolicyError: Exit.USAGE,
+        CannotRestoreError: Exit.REFUSED,
         EventsError: Exit.FAILED,
         BrokenPipeError: Exit.OK,
     }

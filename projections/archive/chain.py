@@ -76,13 +76,19 @@ def _readable(shelf: Shelf) -> tuple[list[Manifest], list[Finding]]:
         try:
             manifest = shelf.manifest(first)
         except (DamagedManifestError, FileNotFoundError) as error:
-            after = firsts[number + 1] if number + 1 < len(firsts) else first
+            after = firsts[number + 1] if number + 1 < len(firsts) else _told_end(shelf, first)
             findings.append(
                 Finding(shelf.place, Fault.ALTERED, _name(shelf, first), first, after, str(error))
             )
         else:
             manifests.append(manifest)
     return manifests, findings
+
+
+def _told_end(shelf: Shelf, first: int) -> int:
+    """Where a segment ends whose manifest does not say it, by the names of its files."""
+    names = (path.name for path in shelf.data_files())
+    return max((int(name[21:41]) for name in names if name.startswith(f"{first:020d}-")), default=first)
 
 
 def _holds(merged: Manifest, other: Manifest) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from events.positions import Partition
 from events.reader import LogRecord
+from events.schemas import AvroSchema
 from projections.archive import files
 from projections.archive.avro_file import Block, framed, header
 from projections.archive.encoding import PIECES, Encoder, Form, Forms, Rows, wholeness
@@ -121,6 +122,20 @@ class Extent:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A segment as it is to lie on the disk: its manifest, and the bytes of its files by their paths."""
+
+    manifest: Manifest
+    contents: Mapping[str, Sequence[bytes]]
+
+    def put(self, folder: Path) -> None:
+        """Write the files below the partition's folder; they are no part of the archive before the manifest is."""
+        for path, chunks in self.contents.items():
+            files.make_folders((folder / path).parent)
+            files.put(folder / path, chunks)
+
+
 @dataclass(slots=True)
 class Segment:
     """Records of one partition from `first_offset` on, in memory and mostly compressed. Not for two threads at once.
@@ -165,15 +180,15 @@ class Segment:
         self.log_bytes += sum(map(len, filter(None, rows.values))) + sum(map(len, filter(None, rows.keys)))
         self.next_offset = rows.offsets[-1] + 1
 
-    def write(self, folder: Path, epoch: int) -> Manifest:
-        """Write the files below the partition's folder; they are not part of the archive before the manifest is."""
+    def closed(self, epoch: int) -> Closed:
+        """Its manifest and the bytes of its files."""
         extent = Extent(self.place, day_name(self.day), self.first_offset, self.next_offset, epoch)
-        written = tuple(
-            write_file(folder, part, extent, form, blocks)
+        made = [
+            made_file(extent, part, form.schema_id, form.schema, blocks)
             for (part, _), (form, blocks) in sorted(self._files.items(), key=lambda item: item[0])
-        )
+        ]
         first_ms, last_ms = self.times_ms or (0, 0)
-        return Manifest(
+        manifest = Manifest(
             topic=self.place.topic,
             partition=self.place.number,
             day=extent.day,
@@ -187,9 +202,10 @@ class Segment:
             codec=self.settings.codec.value,
             level=self.settings.zstd_level,
             epoch=epoch,
-            files=written,
+            files=tuple(file for file, _ in made),
             previous=self.previous,
         )
+        return Closed(manifest, {file.path: chunks for file, chunks in made})
 
     def _divided(self, rows: Rows) -> Iterable[tuple[Form, str, Rows, Sequence[bool]]]:
         """The records by file, in order within each; and which of them are whole events."""
@@ -242,34 +258,34 @@ class Segment:
         return self._files[key][1]
 
 
-def write_file(folder: Path, part: str, of: Extent, form: Form, blocks: Blocks) -> DataFile:
-    """Write one file of a segment below the partition's folder."""
+def made_file(
+    of: Extent, part: str, schema_id: int, schema: AvroSchema, blocks: Blocks
+) -> tuple[DataFile, list[bytes]]:
+    """One file of a segment, and its bytes."""
     blocks.finish()
-    name = data_name(of.first_offset, of.next_offset, form.schema_id, of.epoch)
-    path = Path(f"day={of.day}", part, name)
+    name = data_name(of.first_offset, of.next_offset, schema_id, of.epoch)
     facts = {
         "interlock.topic": of.place.topic,
         "interlock.partition": str(of.place.number),
         "interlock.first_offset": str(of.first_offset),
         "interlock.next_offset": str(of.next_offset),
-        "interlock.schema_id": str(form.schema_id),
+        "interlock.schema_id": str(schema_id),
     }
-    chunks = [header(form.schema, blocks.codec, blocks.sync, facts), *blocks.frames]
+    chunks = [header(schema, blocks.codec, blocks.sync, facts), *blocks.frames]
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)
-    files.make_folders((folder / path).parent)
-    files.put(folder / path, chunks)
-    return DataFile(
-        path=path.as_posix(),
+    file = DataFile(
+        path=PurePosixPath(f"day={of.day}", part, name).as_posix(),
         part=part,
-        schema_id=form.schema_id,
+        schema_id=schema_id,
         records=blocks.records,
         bytes=sum(map(len, chunks)),
         sha256=digest.hexdigest(),
         content_bytes=blocks.content_bytes,
         content_sha256=blocks.content_sha256,
     )
+    return file, chunks
 
 
 def same_day(records: Sequence[LogRecord], day: int) -> int:

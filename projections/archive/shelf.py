@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,15 +166,22 @@ class Shelf:
             raise DamagedManifestError(f"{name} is that of {manifest.place} from {manifest.first_offset} on")
         return manifest
 
-    def left_over(self) -> Iterator[Path]:
-        """Files that belong to no manifest: begun, not finished; or replaced. Asked for under the lock."""
-        held = {self.folder / file.path for first in self.firsts() for file in self.manifest(first).files}
-        for path in self.folder.rglob("*"):
-            if path.name.startswith(PARTIAL) or (path.suffix == DATA_ENDING and path not in held):
-                yield path
+    def replace(self, manifest: Manifest) -> None:
+        """Put a manifest in the place of the one that begins at the same offset. Only under the lock."""
+        files.put(self.manifests / manifest_name(manifest.first_offset), [to_bytes(manifest)])
+
+    def forget(self, firsts: Iterable[int]) -> None:
+        """Remove manifests whose segments another one holds. Only under the lock."""
+        for first in firsts:
+            (self.manifests / manifest_name(first)).unlink(missing_ok=True)
+        files.sync_folder(self.manifests)
+
+    def data_files(self) -> Iterator[Path]:
+        """All files of segments, whether they belong to a manifest or not."""
+        return (path for path in self.folder.rglob(f"*{DATA_ENDING}") if not path.name.startswith(PARTIAL))
 
     def _unfinished(self, head: Head) -> Iterator[Path]:
-        """As `left_over`, of segments that would have followed the head."""
+        """Files of segments that would have followed the head, and those that were not even whole."""
         for path in self.folder.rglob("*"):
             begins = path.name[:20] >= f"{head.next_offset:020d}"
             if path.name.startswith(PARTIAL) or (path.suffix == DATA_ENDING and begins):

@@ -187,8 +187,9 @@ def _close(held: _Place) -> None:
     segment = held.segment
     if segment is None or not segment.records:
         return
-    manifest = segment.write(held.shelf.folder, held.claim.epoch)
-    held.head = held.shelf.add(held.claim, held.head, manifest)
+    closed = segment.closed(held.claim.epoch)
+    closed.put(held.shelf.folder)
+    held.head = held.shelf.add(held.claim, held.head, closed.manifest)
     held.segment = None
 
 

@@ -59,7 +59,7 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
 
 
 async def test_sigterm_stops_everything_and_the_folder_is_free_again(console: Console) -> None:
-    """As Ctrl-C does; the next start finds no lock and no old log."""
+    """As Ctrl-C does; the next start finds no lock, and the log as it was."""
     async with running(console, *LEAN) as up:
         await console.succeeds("events", "publish", "-", stdin=orjson.dumps(usage()))
         up.process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ async def test_sigterm_stops_everything_and_the_folder_is_free_again(console: Co
     assert_nothing_is_left(up, console.folder)
     async with running(console, *LEAN) as again:
         topics = (await console.succeeds("topics", "list", "--json")).json
-        assert sum(topic["records"] for topic in topics) == 0
+        assert sum(topic["records"] for topic in topics if topic["topic"] == "usage") == 1
         again.interrupt()
         assert (await again.ended()).code == 0
 
