@@ -77,6 +77,8 @@ class RowReader:
             try:
                 values = decode(topic, record.value)
                 check(place, record, values)
+                if not 0 <= values["occurred_at"] <= MAX_TIME_US:
+                    raise _out_of_range(values["occurred_at"])
             except InvalidEventError as error:
                 batch.refused.append(Refused(record, error))
                 continue
@@ -93,7 +95,7 @@ class RowReader:
             yield row
 
     def cleaned(self, row: Row) -> Row:
-        """The row as PostgreSQL can hold it. InvalidEventError when it cannot: no UUID, no time."""
+        """The row as PostgreSQL can hold it. InvalidEventError when its event_id is no UUID."""
         values = list(row)
         try:
             values[self._id_at] = str(UUID(row[self._id_at]))
@@ -101,10 +103,6 @@ class RowReader:
             raise InvalidEventError(
                 "invalid_value", f"event_id {row[self._id_at]!r} is no UUID", field="event_id"
             ) from None
-        if not 0 <= row[self._time_at] <= MAX_TIME_US:
-            raise InvalidEventError(
-                "invalid_value", f"occurred_at {row[self._time_at]} is out of range", field="occurred_at"
-            )
         for at in self._text_at:
             values[at] = _without_nul(values[at])
         for at in self._json_at:
@@ -144,3 +142,7 @@ def _without_nul(value: Any) -> Any:
         case dict():
             return {_without_nul(name): _without_nul(one) for name, one in value.items()}
     return value
+
+
+def _out_of_range(time_us: int) -> InvalidEventError:
+    return InvalidEventError("invalid_value", f"occurred_at {time_us} is no time", field="occurred_at")
