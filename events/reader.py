@@ -137,9 +137,7 @@ class LogReader:
             fetched = await consumer.getmany(
                 *(places[number] for number in open_ranges), timeout_ms=POLL_MS, max_records=READ_RECORDS
             )
-            if fetched:
-                deadline = loop.time() + self._settings.request_timeout_s
-            elif loop.time() > deadline:
+            if not fetched and loop.time() > deadline:
                 raise LogUnavailableError(
                     f"no record came for {self._settings.request_timeout_s} s; still to read: {open_ranges}"
                 )
@@ -148,6 +146,9 @@ class LogReader:
                 within = records if records[-1].offset < end else [r for r in records if r.offset < end]
                 if within:
                     yield place.partition, within
+            if fetched:
+                # Counted from when the caller is done with them: it may take its time.
+                deadline = loop.time() + self._settings.request_timeout_s
             for number in list(open_ranges):
                 if await self._bounded(consumer.position(places[number])) >= open_ranges[number].end:
                     del open_ranges[number]
