@@ -166,7 +166,9 @@ class BreakerDesk:
                 offset=self.outcomes_next,
                 clock_us=clock_us,
             )
-            self._keep(deployment, decided)
+            if decided.events:
+                # A breaker that nothing has happened to is not begun: a replay would have no reason to.
+                self._keep(deployment, decided)
             appended += decided.events
         return appended
 
