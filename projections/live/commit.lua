@@ -1,6 +1,6 @@
 #!lua name=interlock_@VERSION@
 
--- All that writes to a slot. One call is atomic; its keys share one hash tag, so it runs on a cluster too.
+-- All that writes to a slot, and what makes another generation live. One call is atomic; its keys share one hash tag, so it runs on a cluster too.
 -- Functions are named with the hash of this file: workers of two versions run side by side on one server.
 -- KEYS[1] is the slot's meta hash. Numbers that must stay exact (offsets) are compared as the strings they came as.
 
@@ -40,17 +40,70 @@ local function refusal(meta, epoch)
   return nil
 end
 
--- KEYS: meta, outbox. ARGV: owner.
 -- The epoch is never less than the server's clock, so it grows even when a flush forgot the one before.
-local function acquire(keys, args)
+local function take_over(keys, owner)
   local now = redis.call('TIME')
   local stored = tonumber(redis.call('HGET', keys[1], 'epoch') or '0')
   local epoch = math.max(stored + 1, now[1] * 1000000 + now[2])
-  redis.call('HSET', keys[1], 'epoch', string.format('%.0f', epoch), 'owner', args[1])
+  redis.call('HSET', keys[1], 'epoch', string.format('%.0f', epoch), 'owner', owner)
   for _, field in ipairs({ 'revision', 'clock_us', 'outbox_seq', 'published_seq' }) do
     redis.call('HSETNX', keys[1], field, '0')
   end
   return { redis.call('HGETALL', keys[1]), redis.call('LRANGE', keys[2], 0, -1) }
+end
+
+-- KEYS: meta, outbox. ARGV: owner. A sealed slot is given to nobody.
+local function acquire(keys, args)
+  local sealed = redis.call('HGET', keys[1], 'sealed')
+  if sealed then
+    return { 'SEALED', sealed }
+  end
+  return take_over(keys, args[1])
+end
+
+-- KEYS: meta, outbox. ARGV: token. Whoever owned the slot is fenced, and none can acquire it until `unseal`.
+local function seal(keys, args)
+  redis.call('HSET', keys[1], 'sealed', args[1])
+  return take_over(keys, args[1])
+end
+
+-- KEYS: meta. ARGV: token. A seal of another token stays.
+local function unseal(keys, args)
+  if redis.call('HGET', keys[1], 'sealed') ~= args[1] then
+    return 0
+  end
+  return redis.call('HDEL', keys[1], 'sealed')
+end
+
+-- KEYS: lock. ARGV: token, milliseconds. A lock that was lost is not taken again.
+local function renew(keys, args)
+  if redis.call('GET', keys[1]) ~= args[1] then
+    return 0
+  end
+  return redis.call('PEXPIRE', keys[1], args[2])
+end
+
+-- KEYS: lock. ARGV: token.
+local function release(keys, args)
+  if redis.call('GET', keys[1]) ~= args[1] then
+    return 0
+  end
+  return redis.call('DEL', keys[1])
+end
+
+-- KEYS: generation, lock. ARGV: token, the generation that is live, the one that is to be.
+-- Only while the lock is held: who finds it gone may break the seals of its holder, and no cut-over follows any more.
+local function cut_over(keys, args)
+  if redis.call('GET', keys[2]) ~= args[1] then
+    return { 'LOST', 'the lock' }
+  end
+  local live = redis.call('GET', keys[1])
+  if live and live ~= args[2] then
+    return { 'LOST', live }
+  end
+  redis.call('SET', keys[1], args[3])
+  redis.call('PUBLISH', keys[1], args[3])
+  return { 'OK' }
 end
 
 -- KEYS: meta, outbox, indexes..., keys to set..., keys to delete...
@@ -165,3 +218,8 @@ redis.register_function('interlock_commit_@VERSION@', commit)
 redis.register_function('interlock_published_@VERSION@', published)
 redis.register_function('interlock_probe_@VERSION@', probe)
 redis.register_function('interlock_wipe_@VERSION@', wipe)
+redis.register_function('interlock_seal_@VERSION@', seal)
+redis.register_function('interlock_unseal_@VERSION@', unseal)
+redis.register_function('interlock_renew_@VERSION@', renew)
+redis.register_function('interlock_release_@VERSION@', release)
+redis.register_function('interlock_cut_over_@VERSION@', cut_over)

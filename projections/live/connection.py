@@ -23,6 +23,7 @@ Command = Sequence[Argument]
 
 _LOADS_OF_ONE_CALL = 2
 _SUBSCRIPTIONS = 8
+_SCANNED_AT_ONCE = 1000
 
 
 class LiveConnection:
@@ -80,6 +81,20 @@ class LiveConnection:
         """All keys that begin so. Walks through the whole keyspace: for maintenance, never for a read."""
         async with self._bounded():
             return [key.decode() async for key in self._client.scan_iter(match=f"{prefix}*", count=1000)]
+
+    async def scan(self, prefix: str) -> AsyncIterator[list[str]]:
+        """All keys that begin so, page by page, each page within the bound: for a keyspace of any size."""
+        pages = self._client.scan_iter(match=f"{prefix}*", count=_SCANNED_AT_ONCE)
+        while True:
+            page: list[str] = []
+            async with self._bounded():
+                async for key in pages:
+                    page.append(key.decode())
+                    if len(page) == _SCANNED_AT_ONCE:
+                        break
+            if not page:
+                return
+            yield page
 
     async def subscribe(self, *channels: str) -> Subscription:
         """A subscription over a connection of its own; the caller closes it."""

@@ -14,12 +14,27 @@ def generation_key(namespace: str) -> str:
     return f"{namespace}:generation"
 
 
+def lock_key(namespace: str) -> str:
+    """Held by the one command that may build, name or drop generations; shares its hash slot with the pointer."""
+    return f"{{{generation_key(namespace)}}}:lock"
+
+
+def known_key(namespace: str) -> str:
+    """Hash: what is known of each generation, by its number."""
+    return f"{{{generation_key(namespace)}}}:known"
+
+
 @dataclass(frozen=True, slots=True)
 class Keyspace:
     """The keys of one generation."""
 
     namespace: str
     generation: int
+
+    @property
+    def beginning(self) -> str:
+        """What every key of the generation begins with."""
+        return f"{self.namespace}:{{g{self.generation}:"
 
     @property
     def channel(self) -> str:
@@ -31,7 +46,7 @@ class Keyspace:
         return f"{self.namespace}:{{g{self.generation}:{slot}}}:"
 
     def meta(self, slot: Slot) -> str:
-        """Hash: epoch, owner, revision, clock_us, outbox_seq, published_seq, next:<topic>, derived:<topic>.<n>."""
+        """Hash: epoch, owner, sealed, revision, clock_us, outbox_seq, published_seq, next:<topic>, derived:<topic>.<n>."""
         return self.prefix(slot) + "meta"
 
     def outbox(self, slot: Slot) -> str:

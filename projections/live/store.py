@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from projections.errors import BrokenInvariantError, FencedError, LiveUnavailableError, StaleCheckpointError
 from projections.live.change import Change
 from projections.live.checkpoint import Checkpoint
 from projections.live.commit import Commit, Lease, lay_out
 from projections.live.connection import Argument, LiveConnection
-from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key
+from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key, lock_key
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
 from projections.settings import LiveSettings
@@ -43,23 +43,58 @@ class LiveStore:
         await self.connection.close()
 
     async def follow(self) -> int:
-        """Turn to the generation that is named live, and return it. A lease of another one is refused from then on."""
+        """Turn to the generation that is named live, and return it. A lease of another one is refused from then on.
+
+        None is named at first, and after a flush: then it is the first, for all alike, and who had read another is told.
+        """
         if self.settings.generation is None:
-            named = await self.connection.command("GET", generation_key(self.settings.namespace))
-            self.keyspace = Keyspace(self.settings.namespace, int(named or self.keyspace.generation))
+            key = generation_key(self.settings.namespace)
+            generation = int(await self.connection.command("GET", key) or FIRST_GENERATION)
+            left, self.keyspace = self.keyspace.generation, Keyspace(self.settings.namespace, generation)
+            if generation < left:
+                await self.connection.command("PUBLISH", key, generation)
         return self.keyspace.generation
 
     async def name_live(self, generation: int) -> None:
-        """The cut-over: from now on readers and workers follow that generation."""
+        """From now on readers and workers follow that generation, whatever it holds. See `Handover` for a safe way."""
         key = generation_key(self.settings.namespace)
         await self.connection.command("SET", key, generation)
         await self.connection.command("PUBLISH", key, generation)
 
     async def acquire(self, slot: Slot, owner: str) -> Lease:
-        """Take the slot over: whoever held it before is fenced. `owner` is named in the errors that others get."""
-        await self.follow()
+        """Take the slot over: whoever held it before is fenced. `owner` is named in the errors that others get.
+
+        LiveUnavailableError while the slot is sealed, because another generation is about to be live.
+        """
+        while True:
+            generation = await self.follow()
+            keys = (self.keyspace.meta(slot), self.keyspace.outbox(slot))
+            reply = await self.connection.function("acquire", keys, (owner,))
+            if reply[0] == b"SEALED":
+                await self._break_seal(slot, reply[1].decode(), generation)
+            elif await self.follow() == generation:
+                # Else this one may have been dropped before it was acquired, and nobody would ever say so.
+                return self._lease(slot, reply)
+
+    async def seal(self, slot: Slot, token: str) -> Lease:
+        """Take the slot over for the holder of the lock of that token: nobody else can, until `unseal`."""
         keys = (self.keyspace.meta(slot), self.keyspace.outbox(slot))
-        fields, entries = await self.connection.function("acquire", keys, (owner,))
+        return self._lease(slot, await self.connection.function("seal", keys, (token,)))
+
+    async def unseal(self, slot: Slot, token: str) -> None:
+        """Give the slot back to whoever acquires it. The seal of another token stays."""
+        await self.connection.function("unseal", (self.keyspace.meta(slot),), (token,))
+
+    async def _break_seal(self, slot: Slot, token: str, generation: int) -> None:
+        """Break a seal whose lock is gone: no cut-over can follow from it. If one has, the generation says so."""
+        holder = await self.connection.command("GET", lock_key(self.settings.namespace))
+        if holder is not None and holder.decode() == token:
+            raise LiveUnavailableError(f"{slot} is sealed: {token} is about to make another generation live")
+        if await self.follow() == generation:
+            await self.unseal(slot, token)
+
+    def _lease(self, slot: Slot, reply: Sequence[Any]) -> Lease:
+        fields, entries = reply
         checkpoint = Checkpoint.from_hash(dict(zip(fields[::2], fields[1::2], strict=True)))
         self._revisions[slot] = (checkpoint.epoch, checkpoint.revision)
         return Lease(
@@ -105,6 +140,9 @@ class LiveStore:
 
         For an idle owner: a flush or a roll-back shows before there is something to commit.
         """
+        generation = self.keyspace.generation
+        if await self.follow() != generation:
+            raise StaleCheckpointError(f"{lease.slot}: another generation is live: acquire the slot again")
         stored = (await self.checkpoints((lease.slot,)))[lease.slot]
         if stored.epoch > lease.epoch:
             raise _fenced(lease, stored.epoch, stored.owner)

@@ -1,0 +1,125 @@
+"""The generations of the live store: which there are, what is known of them, which is live, and how one is dropped."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import orjson
+
+from projections.errors import ProjectionError
+from projections.live.connection import LiveConnection
+from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key, known_key, lock_key
+
+AT_ONCE = 500
+
+
+class Stage(StrEnum):
+    """How far a rebuilt generation has come."""
+
+    BUILDING = "building"
+    EQUAL = "equal"
+    DIFFERENT = "different"
+
+
+class GenerationError(ProjectionError):
+    """What was asked of a generation cannot be done; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a rebuild has noted of its generation. `events_per_s` is how fast it was folded; 0 when not known."""
+
+    stage: Stage
+    built_from: int
+    noted_us: int
+    events_per_s: int = 0
+
+    def to_json(self) -> bytes:
+        """Its bytes in the store."""
+        return orjson.dumps(self, option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Known:
+        """From its bytes."""
+        fields = orjson.loads(raw)
+        return cls(Stage(fields.pop("stage")), **fields)
+
+
+@dataclass(slots=True)
+class Held:
+    """What a generation takes up."""
+
+    keys: int = 0
+    held_bytes: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+class Generations:
+    """Asked by operators and rebuilds, over the connection of a store."""
+
+    def __init__(self, connection: LiveConnection, namespace: str) -> None:
+        self._connection = connection
+        self._namespace = namespace
+
+    async def live(self) -> int:
+        """The generation that is named live; the first when none is."""
+        named = await self._connection.command("GET", generation_key(self._namespace))
+        return int(named or FIRST_GENERATION)
+
+    async def known(self) -> dict[int, Known]:
+        """What was noted, by generation."""
+        noted = await self._connection.command("HGETALL", known_key(self._namespace))
+        return {int(number): Known.from_json(raw) for number, raw in sorted(noted.items())}
+
+    async def note(self, generation: int, known: Known) -> None:
+        """Keep what is known of a generation."""
+        await self._connection.command("HSET", known_key(self._namespace), generation, known.to_json())
+
+    async def held(self) -> dict[int, Held]:
+        """What there is of each generation, by a walk through the whole keyspace; the live one always."""
+        found = {await self.live(): Held()}
+        numbered = re.compile(re.escape(self._namespace) + r":\{g(\d+):[^}]+\}:([^:]+)")
+        async for page in self._connection.scan(f"{self._namespace}:{{g"):
+            sizes = await self._connection.batch([("MEMORY", "USAGE", key) for key in page])
+            for key, size in zip(page, sizes, strict=True):
+                if match := numbered.match(key):
+                    held = found.setdefault(int(match[1]), Held())
+                    held.keys += 1
+                    held.held_bytes += int(size or 0)
+                    held.kinds[match[2]] += 1
+        return dict(sorted(found.items()))
+
+    async def next_free(self) -> int:
+        """A number above all that are named, noted or hold a key."""
+        return max((*(await self.known()), *(await self.held()))) + 1
+
+    async def drop(self, generation: int) -> int:
+        """Delete all keys of a generation; how many there were. GenerationError when it is live."""
+        if generation == await self.live():
+            raise GenerationError(
+                f"generation {generation} is live: switch to another one before it is dropped"
+            )
+        dropped = 0
+        async for keys in self._keys(generation):
+            await self._connection.batch([("UNLINK", key) for key in keys])
+            dropped += len(keys)
+        await self._connection.command("HDEL", known_key(self._namespace), generation)
+        return dropped
+
+    async def _keys(self, generation: int) -> AsyncIterator[list[str]]:
+        async for page in self._connection.scan(Keyspace(self._namespace, generation).beginning):
+            for first in range(0, len(page), AT_ONCE):
+                yield page[first : first + AT_ONCE]
+
+    async def cut_over(self, token: str, live: int, generation: int) -> None:
+        """Make a generation live, for the holder of the lock. GenerationError when another is live, or the lock lost."""
+        keys = (generation_key(self._namespace), lock_key(self._namespace))
+        reply = await self._connection.function("cut_over", keys, (token, live, generation))
+        if reply[0] != b"OK":
+            raise GenerationError(
+                f"generation {generation} was not made live: {reply[1].decode()} is not as it was"
+            )
