@@ -19,12 +19,9 @@ from events.reader import LogReader
 from events.registry import open_registry
 from events.settings import LogSettings
 from processors.batching import BatchSchema, BatchTransport, consumer_of
-from processors.fold import FoldFactory
-from processors.health.agent import ProviderFold
-from processors.recorded import Past
+from processors.folds import fold_factories
 from processors.slot_runner import Ports
 from processors.slot_table import SlotTable
-from processors.usage.agent import TenantFold
 from projections.live.slots import TOPICS_OF_LEAD
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
@@ -85,11 +82,7 @@ async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], N
             consumer_of(app).acknowledge(TP(log.full_name(topic), partition), offset)
 
         ports = Ports(log, store, publisher, LogReader(log), owner, committed, acknowledge)
-        folds: dict[str, FoldFactory] = {
-            "usage": lambda slot: TenantFold(slot, Past(log, codec, ports.reader, slot.partition), store),
-            "health": lambda slot: ProviderFold(slot, Past(log, codec, ports.reader, slot.partition), store),
-        }
-        table = SlotTable(app, ports, folds)
+        table = SlotTable(app, ports, fold_factories(log, codec, ports.reader, store))
         _wire(app, table, log)
         resources.push_async_callback(app.stop)
         # Slots end first: they use all the rest.

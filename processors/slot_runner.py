@@ -6,13 +6,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
 from events.dead_letters import letters_of
+from events.envelope import Event
 from events.positions import Position, vector_of
-from events.publisher import Encoded, Publisher
+from events.publisher import Encoded
 from events.reader import LogReader, Range
 from events.settings import LogSettings
 from processors import metrics
@@ -43,13 +44,25 @@ class OutOfStepError(Exception):
         self.offset = offset
 
 
+class Appends(Protocol):
+    """Where dead letters and derived events go: `events.publisher.Publisher`, and what a rebuild has in its place."""
+
+    async def append(self, events: Sequence[Event]) -> list[Position]:
+        """Append events; the position after each."""
+        ...
+
+    async def append_encoded(self, records: Sequence[Encoded]) -> list[Position]:
+        """Append records as they are; the position after each."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a runner needs of the world."""
 
     settings: LogSettings
     store: LiveStore
-    publisher: Publisher
+    publisher: Appends
     reader: LogReader
     owner: str
     committed: Callable[[str, int], Awaitable[int]]

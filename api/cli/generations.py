@@ -1,0 +1,133 @@
+"""`interlock generations`: the generations of the live state in Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.exits import run
+from api.cli.output import AsJson, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from processors.rebuild.switch import Switched
+
+app = typer.Typer(help="Generations of the live state: list, switch, drop.", no_args_is_help=True)
+
+Number = Annotated[int, typer.Argument(min=1, help="Number of the generation, as `list` shows it.")]
+
+
+@app.command("list", epilog="Example: interlock generations list --json")
+def list_generations(as_json: AsJson = False) -> None:
+    """List the generations: what each holds and how far it is. Walks through all keys of Redis."""
+    from api.settings import load_settings
+
+    rows = run(_listed(load_settings()))
+    if as_json:
+        print_json(rows)
+        return
+    cells = [
+        (
+            row["generation"],
+            "live" if row["live"] else row["stage"] or "",
+            row["slots"],
+            row["keys"],
+            row["bytes"],
+            row["folded"],
+            row["behind"],
+        )
+        for row in rows
+    ]
+    columns = ("generation", "", "slots", "keys", "bytes", "records folded", "behind the live one")
+    print_table(columns, cells, empty="no generations")
+
+
+@app.command(epilog="Example: interlock generations switch 1 --force")
+def switch(
+    generation: Number,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although it is behind: the workers then catch up.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a generation live that is there already. Workers and caches follow."""
+    from api.settings import load_settings
+
+    done = run(_switch(load_settings(), generation, force))
+    if as_json:
+        print_json({"before": done.before, "live": done.generation, "behind": done.behind})
+        return
+    catching_up = f"; the workers fold {done.behind:,} records to catch up" if done.behind else ""
+    say(f"generation {done.generation} is live, generation {done.before} was{catching_up}")
+
+
+@app.command(epilog="Example: interlock generations drop 1")
+def drop(generation: Number, as_json: AsJson = False) -> None:
+    """Delete a generation that is not live."""
+    from api.settings import load_settings
+
+    keys = run(_drop(load_settings(), generation))
+    if as_json:
+        print_json({"dropped": generation, "keys": keys})
+        return
+    say(f"generation {generation} is dropped: {keys:,} keys")
+
+
+async def _listed(settings: Settings) -> list[dict[str, Any]]:
+    from projections.live.generations import Generations, Held
+    from projections.live.slots import TOPICS_OF_LEAD, Slot
+    from projections.live.store import LiveStore
+
+    slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(settings.log.partitions)]
+    async with LiveStore(settings.live) as store:
+        generations = Generations(store.connection, settings.live.namespace)
+        live, known, held = await generations.live(), await generations.known(), await generations.held()
+        numbers = sorted({*known, *held})
+        positions = {}
+        for number in numbers:
+            async with LiveStore(settings.live.model_copy(update={"generation": number})) as one:
+                positions[number] = {
+                    f"{topic}-{slot.partition}": offset
+                    for slot, checkpoint in (await one.checkpoints(slots)).items()
+                    for topic, offset in sorted(checkpoint.next_offsets.items())
+                }
+    rows = []
+    for number in numbers:
+        size, at = held.get(number, Held()), positions[number]
+        behind = sum(max(0, offset - at.get(place, 0)) for place, offset in positions[live].items())
+        rows.append(
+            {
+                "generation": number,
+                "live": number == live,
+                "stage": known[number].stage if number in known else None,
+                "slots": size.kinds["meta"],
+                "keys": size.keys,
+                "bytes": size.held_bytes,
+                "folded": sum(at.values()),
+                "behind": behind,
+                "positions": at,
+            }
+        )
+    return rows
+
+
+async def _switch(settings: Settings, generation: int, force: bool) -> Switched:
+    from events.codec import Codec
+    from events.publisher import Publisher
+    from events.registry import open_registry
+    from processors.rebuild.switch import switch as switch_to
+    from projections.live.store import LiveStore
+
+    log = settings.log
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
+        return await switch_to(log, store, publisher, generation, although_behind=force)
+
+
+async def _drop(settings: Settings, generation: int) -> int:
+    from processors.rebuild.switch import drop as drop_it
+    from projections.live.store import LiveStore
+
+    async with LiveStore(settings.live) as store:
+        return await drop_it(store, generation)

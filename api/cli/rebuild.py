@@ -1,0 +1,244 @@
+"""`interlock rebuild`: a projection folded anew from the log beside the live one, compared, and made live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.exits import CommandError, run
+from api.cli.output import AsJson, aside, print_facts, print_json, print_table, remark, say
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from processors.rebuild.plan import Plan
+    from processors.rebuild.progress import Progress
+    from processors.rebuild.rebuild import Options, Outcome
+
+app = typer.Typer(help="Rebuild a projection from the log, beside the live one.", no_args_is_help=True)
+
+SHOWN_DIFFERENCES = 50
+
+
+@app.command(
+    epilog="Examples: interlock rebuild live --dry-run  ·  interlock rebuild live --max-events-per-s 5000"
+)
+def live(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be folded, and change nothing.")
+    ] = False,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Slots that are folded at once.")] = 2,
+    max_events_per_s: Annotated[
+        int | None, typer.Option(min=1, help="Go no faster, to spare the log and Redis.")
+    ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Pass over bad records that no worker has dead-lettered, and name each."
+        ),
+    ] = False,
+    keep: Annotated[
+        int, typer.Option(min=1, max=100, help="Generations to keep, the live one included.")
+    ] = 2,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Drop what an interrupted rebuild has built instead of going on.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild the live state in Redis as a new generation, prove it equal, and make it live.
+
+    Live traffic goes on. Interrupted, it goes on where it was when it is run again.
+    """
+    from api.settings import load_settings
+    from processors.rebuild.rebuild import Options
+
+    settings = load_settings()
+    options = Options(parallel, max_events_per_s, skip_bad, keep, anew)
+    if dry_run:
+        _show_plan(run(_plan(settings, options)), as_json)
+        return
+    outcome = run(_rebuild(settings, options))
+    _show(outcome, as_json)
+    if not outcome.is_live:
+        raise CommandError(
+            f"generation {outcome.plan.generation} differs from the live one and was not made live. Which of them is right, "
+            f"the keys say; to use the rebuilt one: interlock generations switch {outcome.plan.generation} --force"
+        )
+
+
+async def _plan(settings: Settings, options: Options) -> Plan:
+    from events.codec import Codec
+    from events.publisher import Publisher
+    from events.registry import open_registry
+    from processors.rebuild.progress import Progress
+    from processors.rebuild.rebuild import Rebuild
+    from projections.live.store import LiveStore
+
+    log = settings.log
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    async with LiveStore(settings.live) as store:
+        idle = Progress(lambda *_: None)
+        return await Rebuild(log, store, codec, Publisher(log, codec), options, idle, remark).plan()
+
+
+async def _rebuild(settings: Settings, options: Options) -> Outcome:
+    from events.codec import Codec
+    from events.publisher import Publisher
+    from events.registry import open_registry
+    from processors.rebuild.rebuild import Rebuild
+    from projections.live.store import LiveStore
+
+    log = settings.log
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
+        with _shown() as progress:
+            return await Rebuild(log, store, codec, publisher, options, progress, _tell).run()
+
+
+def _tell(line: str) -> None:
+    aside.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _shown() -> Iterator[Progress]:
+    """A bar with rate and time left, on stderr."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    from processors.rebuild.progress import Progress
+
+    columns = (
+        TextColumn("folding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>9,} events/s"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    started_s = time.monotonic()
+    with Bar(*columns, console=aside, transient=True, disable=not aside.is_terminal) as bar:
+        task = bar.add_task("folding", total=None, rate=0)
+
+        def changed(done: int, total: int) -> None:
+            rate = int(progress.folded / max(0.001, time.monotonic() - started_s))
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        progress = Progress(changed)
+        yield progress
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        print_json(_plan_document(plan))
+        return
+    cells = [
+        (str(part.slot), part.topic, part.start, part.end, part.records, f"{part.held.start}-{part.held.end}")
+        for part in plan.parts
+    ]
+    print_table(("slot", "topic", "from", "to", "records", "on the log"), cells, empty="nothing to fold")
+    begun = "goes on with the interrupted" if plan.resumed else "builds"
+    measured = "as measured by the last rebuild" if plan.is_measured else "a guess: no rebuild has run yet"
+    print_facts(
+        [
+            ("live now", f"generation {plan.live}"),
+            ("rebuild", f"{begun} generation {plan.generation}"),
+            ("records", f"{plan.records:,}"),
+            (
+                "estimated",
+                f"{plan.estimated_s:,.0f} s at {plan.events_per_s:,} events/s on one core ({measured})",
+            ),
+        ]
+    )
+
+
+def _plan_document(plan: Plan) -> dict[str, Any]:
+    return {
+        "live": plan.live,
+        "generation": plan.generation,
+        "resumed": plan.resumed,
+        "records": plan.records,
+        "estimated_s": round(plan.estimated_s, 1),
+        "events_per_s": plan.events_per_s,
+        "rate_is_measured": plan.is_measured,
+        "parts": [
+            {
+                "slot": str(part.slot),
+                "topic": part.topic,
+                "start": part.start,
+                "end": part.end,
+                "log_start": part.held.start,
+                "log_end": part.held.end,
+            }
+            for part in plan.parts
+        ],
+    }
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
+    comparison = outcome.comparison
+    kinds = sorted(comparison.live.keys() | comparison.new.keys())
+    if as_json:
+        digests = {
+            side: {
+                kind: {"keys": each.keys, "bytes": each.value_bytes, "digest": each.text}
+                for kind, each in sorted(held.items())
+            }
+            for side, held in (("live", comparison.live), ("new", comparison.new))
+        }
+        print_json(
+            _plan_document(outcome.plan)
+            | {
+                "equal": comparison.is_equal,
+                "made_live": outcome.is_live,
+                "folded": outcome.folded,
+                "took_s": round(outcome.took_s, 3),
+                "still_s": round(outcome.still_s, 3),
+                "digests": digests,
+                "differences": [
+                    {"slot": one.slot, "key": one.key, "how": one.how} for one in comparison.differences
+                ],
+                "bad_records": [
+                    {"record": str(one), "dead_lettered": one.was_lettered} for one in outcome.skipped
+                ],
+                "dropped": list(outcome.dropped),
+            }
+        )
+        return
+    for bad in outcome.skipped:
+        remark(f"passed over, {'as the workers did' if bad.was_lettered else 'SKIPPED'}: {bad}")
+    rows = []
+    for kind in kinds:
+        before, after = comparison.live.get(kind), comparison.new.get(kind)
+        same = "equal" if before == after else "DIFFERENT"
+        shown = after or before
+        assert shown is not None
+        rows.append((kind, shown.keys, shown.value_bytes, shown.text[:16], same))
+    print_table(("kind", "keys", "bytes", "digest", ""), rows, empty="no states")
+    for difference in comparison.differences[:SHOWN_DIFFERENCES]:
+        say(str(difference))
+    if len(comparison.differences) > SHOWN_DIFFERENCES:
+        say(f"and {len(comparison.differences) - SHOWN_DIFFERENCES} more keys; --json names all")
+    plan = outcome.plan
+    rate = outcome.folded / max(0.001, outcome.took_s)
+    print_facts(
+        [
+            (
+                "folded",
+                f"{outcome.folded:,} records in {outcome.took_s:.1f} s ({rate:,.0f}/s), {len(outcome.skipped)} passed over",
+            ),
+            ("stood still", f"{outcome.still_s:.2f} s"),
+            ("dropped", ", ".join(f"generation {one}" for one in outcome.dropped)),
+            ("live now", f"generation {plan.generation if outcome.is_live else plan.live}"),
+        ]
+    )

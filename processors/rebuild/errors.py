@@ -1,0 +1,23 @@
+"""Why a rebuild stops. In each case the live generation stays live, and what was built can be resumed or dropped."""
+
+from __future__ import annotations
+
+
+class RebuildError(Exception):
+    """Root of this package's errors; the message says what to do."""
+
+
+class LogStartGoneError(RebuildError):
+    """Records that the state was folded from are no longer on the log."""
+
+
+class LogEndsEarlyError(RebuildError):
+    """The log has less than the live generation has folded: it is another log."""
+
+
+class DerivedAgainError(RebuildError):
+    """A fold derived an event where all that was derived should be on the log."""
+
+
+class BadRecordError(RebuildError):
+    """A record cannot be used, and the workers have made no dead letter of it."""
