@@ -26,7 +26,7 @@ from projections.history.migrations.migrate import upgrade
 from projections.history.queries.reader import HistoryReader
 from projections.history.queries.series import series
 from projections.history.queries.span import Span
-from projections.history.queries.usage import ROW_BUCKET, Dimension
+from projections.history.queries.usage import ROW_BUCKET, ROW_SKETCH, ROW_SUMS, Dimension
 from projections.history.rollups import OTHER_OUTCOMES, Grain
 from projections.history.settings import HistorySettings
 from projections.history.sketch import COUNT_BITS
@@ -86,6 +86,16 @@ insert into {{child}} (
     string_agg(substring(int8send((latency_bucket << {COUNT_BITS}) | calls) from 5), '' order by latency_bucket)
 from ({{buckets}}) as buckets group by 1, 2, 3, 4, 5, 6
 """
+
+_MINUTES = f"""
+insert into {{child}} (
+    bucket, {_KEYS}, log_partition, calls, successes, failures, {", ".join(_ADDED)}, latency_ms_sum, latency_sketch
+) select
+    date_trunc('minute', occurred_at, 'UTC'), tenant, provider, model, coalesce(region, ''), coalesce("user", ''), 0,
+    {", ".join(f"sum({sql})" for sql in ROW_SUMS.values())}, string_agg({ROW_SKETCH}, '')
+from usage group by 1, 2, 3, 4, 5, 6
+"""
+"""Few calls of a minute are alike, so their entries are left as they are."""
 
 Question = tuple[Span, Grain, list[Dimension], dict[str, str]]
 
@@ -194,7 +204,7 @@ async def _fill(dsn: str) -> float:
         await connection.execute("set work_mem = '512MB'; set maintenance_work_mem = '512MB'")
         async with connection.transaction():
             await _make(connection, "usage", _CALLS)
-            await _make(connection, Grain.MINUTE.table, _rolled_up(_BUCKETS.format(grain="minute")))
+            await _make(connection, Grain.MINUTE.table, _MINUTES)
             await connection.execute(f"create temp table hour_buckets as {_BUCKETS.format(grain='hour')}")
             await _make(connection, Grain.HOUR.table, _rolled_up("select * from hour_buckets"))
             await _make(connection, Grain.DAY.table, _rolled_up(_COARSER))

@@ -125,9 +125,9 @@ def _part(
     if piece.grain is None:
         told = [
             *(_of_row(key, grain) for key in keys),
-            *(f"{sql} as {name}" for name, sql in _ROW_SUMS.items()),
+            *(f"{sql} as {name}" for name, sql in ROW_SUMS.items()),
         ]
-        return f"select {', '.join(told)}, {_ROW_SKETCH} as latency_sketch from usage {own.where}"
+        return f"select {', '.join(told)}, {ROW_SKETCH} as latency_sketch from usage {own.where}"
     return f"select {', '.join([*keys, *SUM_COLUMNS])}, latency_sketch from {piece.grain.table} {own.where}"
 
 
@@ -138,7 +138,7 @@ def _of_row(key: str, grain: Grain | None) -> str:
     return f"coalesce({key}, '') as {key}"
 
 
-_ROW_SUMS: Mapping[str, str] = {
+ROW_SUMS: Mapping[str, str] = {
     "calls": "1::bigint",
     "successes": "(outcome = 'SUCCESS')::int::bigint",
     "failures": f"(outcome in ({', '.join(repr(kind.value) for kind in sorted(FAILURES))}))::int::bigint",
@@ -156,5 +156,5 @@ ROW_BUCKET = (
 )
 """The bucket of a call's latency, as `sketch.bucket_of` has it."""
 
-_ROW_SKETCH = f"substring(int8send((({ROW_BUCKET})::bigint << {COUNT_BITS}) | 1) from 5)"
+ROW_SKETCH = f"substring(int8send((({ROW_BUCKET})::bigint << {COUNT_BITS}) | 1) from 5)"
 """The sketch of one call: one entry of four bytes, the bucket above a count of one."""
