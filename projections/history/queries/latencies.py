@@ -36,13 +36,11 @@ def latencies(sketches: Sequence[bytes]) -> list[Latencies | None]:
 
 
 def _some(sketches: Sequence[bytes]) -> list[Latencies | None]:
-    entries = np.frombuffer(b"".join(sketches), dtype=">u4").astype(np.int64)
-    owners = np.repeat(np.arange(len(sketches)), [len(sketch) // 4 for sketch in sketches])
-    buckets = entries >> COUNT_BITS
-    width = int(buckets.max(initial=0)) + 1
-    counts = np.bincount(
-        owners * width + buckets, weights=entries & MAX_COUNT, minlength=len(sketches) * width
-    )
+    entries = np.frombuffer(b"".join(sketches), dtype=">u4").astype(np.uint32)
+    width = (int(entries.max(initial=0)) >> COUNT_BITS) + 1
+    places = np.repeat(np.arange(len(sketches)) * width, [len(sketch) // 4 for sketch in sketches])
+    places += entries >> COUNT_BITS
+    counts = np.bincount(places, weights=entries & MAX_COUNT, minlength=len(sketches) * width)
     below: npt.NDArray[np.float64] = np.cumsum(counts.reshape(len(sketches), width), axis=1)
     total = below[:, -1]
     columns = []

@@ -41,6 +41,10 @@ class Dimension(StrEnum):
 ROLLED_UP = frozenset(KEY_COLUMNS[1:])
 """Columns that the rollups keep apart. There an absent region or user is an empty text."""
 
+_COLUMN_OF_OUTCOME = (
+    ("SUCCESS", "successes"),
+    *((kind.value, kind.lower()) for kind in OTHER_OUTCOMES),
+)
 _MOST = 2**63 - 1
 """A sum that is larger stays there, as it does in the rollups."""
 
@@ -58,15 +62,8 @@ class Totals:
     @property
     def outcomes(self) -> dict[str, int]:
         """Calls by how they ended, of those ways that occurred."""
-        counts = {"SUCCESS": self.sums["successes"]} | {
-            kind: self.sums[kind.lower()] for kind in OTHER_OUTCOMES
-        }
-        return {kind: count for kind, count in counts.items() if count}
-
-    @property
-    def mean_latency_ms(self) -> float | None:
-        calls = self.sums["calls"]
-        return self.sums["latency_ms_sum"] / calls if calls else None
+        sums = self.sums
+        return {kind: sums[column] for kind, column in _COLUMN_OF_OUTCOME if sums[column]}
 
 
 @dataclass(frozen=True, slots=True)
