@@ -27,6 +27,7 @@ from events.settings import LogSettings
 from projections.analytics.settings import AnalyticsSettings
 from projections.archive.settings import ArchiveSettings
 from projections.history.settings import HistorySettings
+from projections.retention.settings import RetentionSettings
 from projections.settings import LiveSettings
 
 PREFIX = "INTERLOCK_"
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     history: HistorySettings = HistorySettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -51,12 +51,13 @@ async def compact(settings: ArchiveSettings, progress: Callable[[Compacted], Non
     with ThreadPoolExecutor(2, "archive-compressor") as compressor:
         for place in places_in(settings.folder):
             shelf = Shelf(settings.folder, place)
-            done.append(await asyncio.to_thread(_compact_one, shelf, settings, compressor))
+            done.append(await asyncio.to_thread(compact_partition, shelf, settings, compressor))
             progress(done[-1])
     return done
 
 
-def _compact_one(shelf: Shelf, settings: ArchiveSettings, compressor: Executor) -> Compacted:
+def compact_partition(shelf: Shelf, settings: ArchiveSettings, compressor: Executor) -> Compacted:
+    """As `compact`, of one partition. Waits for the disk."""
     before = read_chain(shelf)
     if before.findings:
         return _outcome(shelf.place, before, before, "it is damaged: see `interlock archive verify`")

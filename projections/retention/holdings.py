@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from events.positions import Partition, PositionVector
@@ -46,8 +46,22 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True)
+class SumsMonth:
+    """A monthly table of rollups."""
+
+    table: str
+    end_us: int
+    rows: int
+    bytes: int
+
+    @property
+    def subject(self) -> str:
+        return f"rollups/{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """A closed segment of the archive; `last_us` is the newest record's time."""
+    """A closed segment of the archive; `last_us` is the newest record's time. One that is not `packed` can be merged."""
 
     place: Partition
     span: Span
@@ -79,16 +93,17 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """`months` and `segments` in order of time; `sums` names the tables of rollups, `log` what each partition holds.
+    """`log` is what each partition holds, `log_is_cut` whether the broker can delete records up to an offset.
 
-    `log_is_cut` says whether the broker can delete records up to an offset.
+    `hints` are where workers begin to look for what they have derived before: the log has to go back to there.
     """
 
     consumers: tuple[Consumer, ...] = ()
     months: tuple[Month, ...] = ()
     segments: tuple[Segment, ...] = ()
-    sums: tuple[str, ...] = ()
-    log: Mapping[Partition, Span] | None = None
+    sums: tuple[SumsMonth, ...] = ()
+    log: Mapping[Partition, Span] = field(default_factory=dict)
+    hints: PositionVector = field(default_factory=dict)
     log_is_cut: bool = True
     has_archive: bool = True
     files: tuple[StoredFile, ...] = ()
@@ -111,15 +126,6 @@ class RowsAsked:
     policy: str
     table: str
     selection: Selection
-
-
-@dataclass(frozen=True, slots=True)
-class SumsAsked:
-    """How many rows of a table of rollups lie before that time?"""
-
-    policy: str
-    table: str
-    before_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +152,4 @@ class Answers:
 
     cutoffs: Mapping[CutoffAsked, int | None]
     rows: Mapping[RowsAsked, Counted]
-    sums: Mapping[SumsAsked, Counted]
     offsets: Mapping[OffsetAsked, Mapping[int, int]]

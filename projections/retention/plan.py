@@ -16,7 +16,6 @@ from projections.retention.holdings import (
     OffsetAsked,
     RowsAsked,
     Segment,
-    SumsAsked,
 )
 from projections.retention.plan_history import cutoffs_asked, history_steps, rows_asked
 from projections.retention.policy import ROLLED_UP, Action, Policies, Policy, Store
@@ -27,29 +26,21 @@ from projections.retention.steps import (
     CutLog,
     DeleteFile,
     DeleteSegment,
-    DeleteSums,
     DropMonth,
+    DropSums,
     HeldBack,
     PackSegments,
     Plan,
 )
 
-__all__ = ["CutoffAsked", "RowsAsked", "cutoffs_asked", "offsets_asked", "plan", "rows_asked", "sums_asked"]
+__all__ = ["CutoffAsked", "RowsAsked", "cutoffs_asked", "offsets_asked", "plan", "rows_asked"]
 
 AUDIT = "audit"
 """Its log is kept for ever; its rows of the history may go."""
 
 _NOT_CUT = "the broker cannot delete records (DeleteRecords): its own retention.ms bounds the log"
+_HINTED = "workers look there for what they have derived before"
 _RESTORED = "the log keeps its records in memory and is restored from the archive at every start"
-
-
-def sums_asked(policies: Policies, holdings: Holdings, now_us: int) -> Iterator[SumsAsked]:
-    """What has to be known of the rollups. Sums never go before their rows: the oldest raw month bounds them."""
-    oldest = min((month.begin_us for month in holdings.months if month.topic == ROLLED_UP), default=now_us)
-    for policy in policies.of(Store.ROLLUPS):
-        assert policy.older_than is not None
-        for table in holdings.sums:
-            yield SumsAsked(policy.name, table, min(now_us - policy.older_than, oldest))
 
 
 def offsets_asked(policies: Policies, now_us: int) -> Iterator[OffsetAsked]:
@@ -64,7 +55,7 @@ def plan(policies: Policies, holdings: Holdings, answers: Answers, now_us: int) 
     """The steps in order: rows before their sums, the log before the archive, files last."""
     found = [
         *history_steps(policies, holdings, now_us, answers.cutoffs, answers.rows),
-        *_sums(policies, holdings, answers, now_us),
+        *_sums(policies, holdings, now_us),
         *_log(policies, holdings, answers, now_us),
     ]
     gone = {step.table for step in found if isinstance(step, DropMonth)}
@@ -75,28 +66,33 @@ def plan(policies: Policies, holdings: Holdings, answers: Answers, now_us: int) 
     )
 
 
-def _sums(
-    policies: Policies, holdings: Holdings, answers: Answers, now_us: int
-) -> Iterator[AnyStep | HeldBack]:
-    for asked in sums_asked(policies, holdings, now_us):
-        counted = answers.sums[asked]
-        if counted.rows:
-            yield DeleteSums(
-                policy=asked.policy,
-                action=Action.DELETE,
-                subject=f"rollups/{asked.table}",
-                rows=counted.rows,
-                bytes=counted.bytes,
-                first=((0, asked.before_us),),
-                table=asked.table,
-                before_us=asked.before_us,
-            )
+def _sums(policies: Policies, holdings: Holdings, now_us: int) -> Iterator[AnyStep]:
+    """Sums never go before their rows: the oldest raw month bounds them."""
+    oldest = min(
+        (month.begin_us for month in holdings.months if month.topic == ROLLED_UP and month.rows),
+        default=now_us,
+    )
+    gone: set[str] = set()
+    for policy in policies.of(Store.ROLLUPS):
+        assert policy.older_than is not None
+        for month in holdings.sums:
+            if month.end_us <= min(now_us - policy.older_than, oldest) and month.table not in gone:
+                gone.add(month.table)
+                yield DropSums(
+                    policy=policy.name,
+                    action=policy.action,
+                    subject=month.subject,
+                    rows=month.rows,
+                    bytes=month.bytes,
+                    first=((0, month.rows),),
+                    table=month.table,
+                )
 
 
 def _log(
     policies: Policies, holdings: Holdings, answers: Answers, now_us: int
 ) -> Iterator[AnyStep | HeldBack]:
-    held = holdings.log or {}
+    held = holdings.log
     offsets = answers.offsets
     for policy in policies.of(Store.LOG):
         for topic in _log_topics(policy):
@@ -118,6 +114,7 @@ def _cut(policy: Policy, holdings: Holdings, place: Partition, wanted: Span) -> 
         return
     safe = [span for number, span in safe_spans(holdings, place.topic) if number == place.number]
     before = min(wanted.end, max((one.end for one in safe if one.start <= wanted.start), default=0))
+    before = min(before, holdings.hints.get(place, before))
     if before > wanted.start:
         yield CutLog(
             policy=policy.name,
@@ -130,7 +127,7 @@ def _cut(policy: Policy, holdings: Holdings, place: Partition, wanted: Span) -> 
             before=before,
         )
     if before < wanted.end:
-        why = why_not(holdings, place.topic, ((place.number, wanted),))
+        why = why_not(holdings, place.topic, ((place.number, wanted),)) or _HINTED
         yield HeldBack(policy.name, subject, wanted.end - max(before, wanted.start), why)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from projections.retention.holdings import Counted, CutoffAsked, Holdings, Month, PlacedSpans, RowsAsked
 from projections.retention.policy import Action, Policies, Policy, Precision, Store
-from projections.retention.safe import covered, safe_spans, why_not
+from projections.retention.safe import covered, meet, safe_spans, why_not
 from projections.retention.selection import Selection
 from projections.retention.steps import DeleteRows, DropMonth, HeldBack, PackMonth
 
@@ -31,8 +31,9 @@ class Candidate:
 
     def selection(self, safe: PlacedSpans) -> Selection:
         """Its rows, as far as they may go."""
+        spans = meet(self.month.spans, safe)
         return Selection(
-            self.policy.tenants, self.except_tenants, self.policy.condition, self.before_us, safe
+            self.policy.tenants, self.except_tenants, self.policy.condition, self.before_us, spans
         )
 
 

@@ -48,6 +48,17 @@ def covered(spans: PlacedSpans, by: PlacedSpans) -> bool:
     return all(any(number == other and safe.covers(span) for other, safe in by) for number, span in spans)
 
 
+def meet(spans: PlacedSpans, others: PlacedSpans) -> PlacedSpans:
+    """What lies in both."""
+    both = (
+        (number, Span(max(span.start, other.start), min(span.end, other.end)))
+        for number, span in spans
+        for placed, other in others
+        if placed == number
+    )
+    return tuple((number, span) for number, span in both if span.start < span.end)
+
+
 def why_not(holdings: Holdings, topic: str, spans: PlacedSpans) -> str:
     """Who is in the way of these spans, for people."""
     if not holdings.has_archive:

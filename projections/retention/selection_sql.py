@@ -34,7 +34,19 @@ class Where:
 def where_of(selection: Selection) -> Where:
     """True for the rows that `selection.takes`, and never null."""
     where = Where()
-    parts = [_spans(selection, where)]
+    where.text = " and ".join([_spans(selection, where), *_filters(selection, where)])
+    return where
+
+
+def filters_of(selection: Selection) -> Where:
+    """As `where_of`, wherever on the log the rows lie."""
+    where = Where()
+    where.text = " and ".join(_filters(selection, where)) or "true"
+    return where
+
+
+def _filters(selection: Selection, where: Where) -> list[str]:
+    parts = []
     if selection.before_us is not None:
         parts.append(f"occurred_at < {where.bound(instant(selection.before_us), 'timestamptz')}")
     if "*" not in selection.tenants:
@@ -43,8 +55,7 @@ def where_of(selection: Selection) -> Where:
         parts.append(f"not {_like(selection.except_tenants, where)}")
     if selection.condition is not None:
         parts.append(f"({_condition(selection.condition, where)}) is true")
-    where.text = " and ".join(parts)
-    return where
+    return parts
 
 
 def _spans(selection: Selection, where: Where) -> str:

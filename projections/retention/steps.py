@@ -79,15 +79,14 @@ class PackMonth(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteSums(Step):
-    """Delete rollups of before that time."""
+class DropSums(Step):
+    """Detach a whole month of rollups and drop it."""
 
     table: str
-    before_us: int
 
     @property
     def what(self) -> str:
-        return "delete_sums"
+        return "drop_sums"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +103,7 @@ class DeleteSegment(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackSegments(Step):
-    """Write a partition's segments anew, fewer and compressed as the settings say."""
+    """Merge a partition's small segments into larger ones, compressed as the settings say."""
 
     place: Partition
 
@@ -136,7 +135,7 @@ class DeleteFile(Step):
         return "delete_file"
 
 
-AnyStep = DropMonth | DeleteRows | PackMonth | DeleteSums | DeleteSegment | PackSegments | CutLog | DeleteFile
+AnyStep = DropMonth | DeleteRows | PackMonth | DropSums | DeleteSegment | PackSegments | CutLog | DeleteFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -18,6 +18,7 @@ from projections.retention.holdings import (
     Holdings,
     Month,
     Segment,
+    SumsMonth,
 )
 from projections.retention.policy import Policies
 from projections.retention.selection import Span
@@ -27,8 +28,8 @@ from projections.retention.steps import (
     DeleteFile,
     DeleteRows,
     DeleteSegment,
-    DeleteSums,
     DropMonth,
+    DropSums,
     PackMonth,
     PackSegments,
     Plan,
@@ -54,7 +55,8 @@ class World:
     log: Mapping[Partition, Span]
     times_us: Mapping[Partition, tuple[int, ...]]
     consumers: tuple[Consumer, ...]
-    sums_us: tuple[int, ...] = ()
+    sums: tuple[SumsMonth, ...] = ()
+    hints: Mapping[Partition, int] = field(default_factory=dict)
     log_is_cut: bool = True
     packed: frozenset[str] = frozenset()
 
@@ -64,7 +66,8 @@ class World:
             consumers=self.consumers,
             months=tuple(self._months()),
             segments=self.segments,
-            sums=("usage_by_day",),
+            sums=self.sums,
+            hints=self.hints,
             log=self.log,
             log_is_cut=self.log_is_cut,
         )
@@ -98,10 +101,6 @@ class World:
                 for asked in planning.rows_asked(policies, holdings, now_us, cutoffs)
             },
             {
-                asked: Counted(sum(time < asked.before_us for time in self.sums_us), 0)
-                for asked in planning.sums_asked(policies, holdings, now_us)
-            },
-            {
                 asked: {place.number: self._offset_at(place, asked.time_ms * 1000) for place in self.log}
                 for asked in planning.offsets_asked(policies, now_us)
             },
@@ -120,8 +119,8 @@ class World:
                 return replace(self, rows=left_rows)
             case PackMonth():
                 return replace(self, packed=self.packed | {step.table})
-            case DeleteSums():
-                return replace(self, sums_us=tuple(one for one in self.sums_us if one >= step.before_us))
+            case DropSums():
+                return replace(self, sums=tuple(one for one in self.sums if one.table != step.table))
             case DeleteSegment():
                 left = tuple(one for one in self.segments if (one.place, one.span) != (step.place, step.span))
                 return replace(self, segments=left)
