@@ -31,15 +31,14 @@ EVENT, VALUE = b"\x02", b"\0"
 """Branches of the union `event`: the event itself, or nothing, and the value follows as it is."""
 NO_VALUE_AFTER_EVENT = b"\0"
 KEPT_KEYS = 10_000
-PIECES = 5
+PIECES = 4
 AROUND = 64
 """What a record weighs beside its value and headers."""
-SMALL = 4_096
 FEW = 64
-_COLUMNS = [attrgetter(name) for name in ("offset", "timestamp", "key", "value", "headers")]
+_OFFSET, _TIME = attrgetter("offset"), attrgetter("timestamp")
+_KEY, _VALUE, _HEADERS = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 _FRAMING: Callable[[Any], bytes] = itemgetter(slice(HEADER_BYTES))
-_EVENT: Callable[[Any], bytes] = itemgetter(slice(HEADER_BYTES, None))
-_SIZE_THEN_EVENT = [varint(size) + EVENT for size in range(SMALL)]
+_EVENT_OF: Callable[[Any], bytes] = itemgetter(slice(HEADER_BYTES, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +130,12 @@ def _form(schema_id: int, framing: bytes, version: SchemaVersion, texts: Sequenc
     )
 
 
-def wholeness(form: Form, values: Sequence[bytes]) -> Found:
+def wholeness(form: Form, values: Sequence[bytes], lengths: Ints) -> Found:
     """Which of the values, all with the form's framing, are whole events; what is undecided is read by itself."""
     if form.whole is None:
         found = Found(np.zeros(len(values), np.bool_), {})
     else:
-        found = form.whole.find(values, HEADER_BYTES)
+        found = form.whole.find(values, lengths, HEADER_BYTES)
     for number in np.flatnonzero(~found.whole).tolist():
         found.whole[number] = form.is_event(values[number])
     return found
@@ -144,23 +143,43 @@ def wholeness(form: Form, values: Sequence[bytes]) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Records in columns."""
+    """Records in columns. The length of a value that is none is -1."""
 
-    offsets: Sequence[int]
-    times_ms: Sequence[int]
+    offsets: Ints
+    times_ms: Ints
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    lengths: Ints
     headers: Sequence[Sequence[tuple[str, bytes | None]]]
 
     @classmethod
     def of(cls, records: Sequence[LogRecord]) -> Rows:
         """At least one record."""
-        return cls(*(list(map(column, records)) for column in _COLUMNS))
+        count = len(records)
+        values = list(map(_VALUE, records))
+        try:
+            lengths = np.fromiter(map(len, values), np.int64, count)
+        except TypeError:
+            lengths = np.array([-1 if value is None else len(value) for value in values], np.int64)
+        return cls(
+            np.fromiter(map(_OFFSET, records), np.int64, count),
+            np.fromiter(map(_TIME, records), np.int64, count),
+            list(map(_KEY, records)),
+            values,
+            lengths,
+            list(map(_HEADERS, records)),
+        )
 
     def chosen(self, numbers: Sequence[int]) -> Rows:
         """Some of them."""
-        columns = (self.offsets, self.times_ms, self.keys, self.values, self.headers)
-        return Rows(*([column[number] for number in numbers] for column in columns))  # type: ignore[arg-type]
+        return Rows(
+            self.offsets[numbers],
+            self.times_ms[numbers],
+            [self.keys[number] for number in numbers],
+            [self.values[number] for number in numbers],
+            self.lengths[numbers],
+            [self.headers[number] for number in numbers],
+        )
 
     def framings(self) -> set[bytes | None]:
         """What the values begin with."""
@@ -169,6 +188,11 @@ class Rows:
         except TypeError:
             return {None if value is None else value[:HEADER_BYTES] for value in self.values}
 
+    @property
+    def log_bytes(self) -> int:
+        """Of keys and values."""
+        return int(np.maximum(self.lengths, 0).sum()) + sum(map(len, filter(None, self.keys)))
+
 
 class Encoder:
     """Puts records into the form of a file."""
@@ -176,48 +200,45 @@ class Encoder:
     def __init__(self) -> None:
         self._keys = _Keys()
 
-    def pieces(self, rows: Rows, whole: Sequence[bool]) -> tuple[list[bytes], Ints]:
+    def pieces(self, rows: Rows, whole: NDArray[np.bool_]) -> tuple[list[bytes], Ints]:
         """The bytes of the records, PIECES of each, and about how long each record is.
 
         `whole` says which are to stand as events.
         """
         if len(self._keys) > KEPT_KEYS:
             self._keys.clear()
-        values = rows.values
-        lengths = [-1 if value is None else len(value) for value in values]
-        if not all(whole) or max(lengths) >= SMALL or any(rows.headers):
+        if not whole.all() or any(rows.headers):
             return self._one_by_one(rows, whole)
         columns = (
-            _places(rows.offsets, rows.times_ms),
+            _places(rows.offsets, rows.times_ms, rows.lengths),
             map(self._keys.__getitem__, rows.keys),
-            map(_SIZE_THEN_EVENT.__getitem__, lengths),
-            map(_EVENT, values),
+            map(_EVENT_OF, rows.values),
             repeat(NO_VALUE_AFTER_EVENT),
         )
-        return list(chain.from_iterable(zip(*columns, strict=False))), np.array(lengths, np.int64) + AROUND
+        return list(chain.from_iterable(zip(*columns, strict=False))), rows.lengths + AROUND
 
-    def _one_by_one(self, rows: Rows, whole: Sequence[bool]) -> tuple[list[bytes], Ints]:
+    def _one_by_one(self, rows: Rows, whole: NDArray[np.bool_]) -> tuple[list[bytes], Ints]:
         pieces: list[bytes] = []
         weights: list[int] = []
-        columns = (_places(rows.offsets, rows.times_ms), rows.keys, rows.values, rows.headers, whole)
+        places = _places(rows.offsets, rows.times_ms, rows.lengths)
+        columns = (places, rows.keys, rows.values, rows.headers, whole.tolist())
         for place, key, value, headers, good in zip(*columns, strict=True):
             rest = _headers(headers)
             length = -1 if value is None else len(value)
             weights.append(length + len(rest) - len(NO_HEADERS) + AROUND)
-            size = varint(length)
-            pieces += (place, self._keys[key][:-1] + rest)
+            pieces += (place, self._keys[key][: -len(NO_HEADERS + EVENT)] + rest + (EVENT if good else VALUE))
             if good and value is not None:
-                pieces += (size + EVENT, value[HEADER_BYTES:], NO_VALUE_AFTER_EVENT)
+                pieces += (value[HEADER_BYTES:], NO_VALUE_AFTER_EVENT)
             else:
-                pieces += (size + VALUE, b"\0" if value is None else b"\x02" + size, value or b"")
+                pieces += (b"\0" if value is None else b"\x02" + varint(length), value or b"")
         return pieces, np.array(weights, np.int64)
 
 
 class _Keys(dict[bytes | None, bytes]):
-    """Keys as they are written, and that there are no headers."""
+    """Keys as they are written, and that there are no headers and an event."""
 
     def __missing__(self, key: bytes | None) -> bytes:
-        made = (b"\0" if key is None else b"\x02" + sized(key)) + NO_HEADERS
+        made = (b"\0" if key is None else b"\x02" + sized(key)) + NO_HEADERS + EVENT
         self[key] = made
         return made
 
@@ -231,24 +252,25 @@ def _headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     return varint(len(headers)) + items + b"\0"
 
 
-def _places(offsets: Sequence[int], times_ms: Sequence[int]) -> list[bytes]:
-    """Offset and timestamp of each record; for all at once where they take as many bytes in all."""
-    columns = _columns(offsets), _columns(times_ms)
-    if columns[0] is not None and columns[1] is not None:
-        table = np.stack([*columns[0], *columns[1]], axis=1)
+def _places(offsets: Ints, times_ms: Ints, lengths: Ints) -> list[bytes]:
+    """Offset, timestamp and length of each record; for all at once where they take as many bytes in all."""
+    columns = _columns(offsets), _columns(times_ms), _columns(lengths)
+    if columns[0] is not None and columns[1] is not None and columns[2] is not None:
+        table = np.stack([*columns[0], *columns[1], *columns[2]], axis=1)
         raw, width = table.tobytes(), table.shape[1]
         return [raw[at : at + width] for at in range(0, len(raw), width)]
     if len(offsets) <= FEW:
-        pairs = zip(offsets, times_ms, strict=True)
-        return [varint(offset) + varint(time_ms) for offset, time_ms in pairs]
+        rows = zip(offsets.tolist(), times_ms.tolist(), lengths.tolist(), strict=True)
+        return [b"".join(map(varint, row)) for row in rows]
     half = len(offsets) // 2
-    return _places(offsets[:half], times_ms[:half]) + _places(offsets[half:], times_ms[half:])
+    return _places(offsets[:half], times_ms[:half], lengths[:half]) + _places(
+        offsets[half:], times_ms[half:], lengths[half:]
+    )
 
 
-def _columns(numbers: Sequence[int]) -> list[NDArray[np.uint8]] | None:
+def _columns(numbers: Ints) -> list[NDArray[np.uint8]] | None:
     """The bytes of integers, the first of all of them first; None when they are not equally long."""
-    given = np.array(numbers, np.int64)
-    zigzag = ((given << 1) ^ (given >> 63)).astype(np.uint64)
+    zigzag = ((numbers << 1) ^ (numbers >> 63)).astype(np.uint64)
     width, narrowest = (max(1, -(-int(one).bit_length() // 7)) for one in (zigzag.max(), zigzag.min()))
     if width != narrowest:
         return None

@@ -52,13 +52,13 @@ def _records(topic: str, partition: int, framing: bytes, block: Block) -> Iterat
     for _ in range(block.count):
         offset, at = _long(raw, at)
         timestamp, at = _long(raw, at)
+        length, at = _long(raw, at)
         key, at = _optional(raw, at)
         headers: Headers = ()
         if raw[at]:
             headers, at = _headers(raw, at)
         else:
             at += 1
-        length, at = _long(raw, at)
         if raw[at] == EVENT_AT:
             end = at + 1 + length - len(framing)
             value: bytes | None = framing + raw[at + 1 : end]

@@ -30,6 +30,7 @@ def record_schema(event: AvroSchema) -> AvroSchema:
                 "type": "long",
                 "doc": "The record's time, milliseconds since the epoch.",
             },
+            {"name": "value_bytes", "type": "int", "doc": "Length of the value on the log; -1 without one."},
             {"name": "key", "type": ["null", "bytes"]},
             {
                 "name": "headers",
@@ -45,7 +46,6 @@ def record_schema(event: AvroSchema) -> AvroSchema:
                     },
                 },
             },
-            {"name": "value_bytes", "type": "int", "doc": "Length of the value on the log; -1 without one."},
             {"name": "event", "type": ["null", with_times_only(event)]},
             {"name": "value", "type": ["null", "bytes"], "doc": "The value as it is where it is no event."},
         ],

@@ -20,7 +20,7 @@ from projections.archive.encoding import PIECES, Encoder, Form, Forms, Rows, who
 from projections.archive.layout import data_name, day_name, day_of, part_name
 from projections.archive.manifest import DataFile, Manifest
 from projections.archive.settings import ArchiveSettings, Codec, Layout
-from projections.archive.whole_events import Ints
+from projections.archive.whole_events import Bools, Ints
 
 BLOCK_BYTES = 2**20
 """Of records before compression: larger blocks compress little better and are more to read at once."""
@@ -173,12 +173,13 @@ class Segment:
         for form, part, chosen, whole in self._divided(rows):
             pieces, weights = self._encoder.pieces(chosen, whole)
             self._blocks(form, part).add(pieces, weights)
-            self.undecoded += len(whole) - sum(whole)
-        before = self.times_ms or (rows.times_ms[0], rows.times_ms[0])
-        self.times_ms = min(before[0], *rows.times_ms), max(before[1], *rows.times_ms)
+            self.undecoded += len(whole) - int(np.count_nonzero(whole))
+        first_ms, last_ms = int(rows.times_ms.min()), int(rows.times_ms.max())
+        before = self.times_ms or (first_ms, last_ms)
+        self.times_ms = min(before[0], first_ms), max(before[1], last_ms)
         self.records += len(records)
-        self.log_bytes += sum(map(len, filter(None, rows.values))) + sum(map(len, filter(None, rows.keys)))
-        self.next_offset = rows.offsets[-1] + 1
+        self.log_bytes += rows.log_bytes
+        self.next_offset = int(rows.offsets[-1]) + 1
 
     def closed(self, epoch: int) -> Closed:
         """Its manifest and the bytes of its files."""
@@ -207,41 +208,40 @@ class Segment:
         )
         return Closed(manifest, {file.path: chunks for file, chunks in made})
 
-    def _divided(self, rows: Rows) -> Iterable[tuple[Form, str, Rows, Sequence[bool]]]:
+    def _divided(self, rows: Rows) -> Iterable[tuple[Form, str, Rows, Bools]]:
         """The records by file, in order within each; and which of them are whole events."""
         framings = rows.framings()
         [one, *others] = framings
         form = self.forms.of(one) if one is not None and not others else None
         if form is not None and self.settings.layout is Layout.PLAIN:
-            found = wholeness(form, rows.values)  # type: ignore[arg-type]
-            return [(form, "", rows, found.whole.tolist())]
+            found = wholeness(form, rows.values, rows.lengths)  # type: ignore[arg-type]
+            return [(form, "", rows, found.whole)]
         groups: dict[FileKey, tuple[Form, list[int], list[bool]]] = {}
-        for number, (form, part, whole) in enumerate(self._placed(rows.values, framings)):
+        for number, (form, part, whole) in enumerate(self._placed(rows, framings)):
             _, numbers, wholes = groups.setdefault((part, form.schema_id), (form, [], []))
             numbers.append(number)
             wholes.append(whole)
         return [
-            (form, part, rows.chosen(numbers), wholes)
+            (form, part, rows.chosen(numbers), np.array(wholes))
             for (part, _), (form, numbers, wholes) in groups.items()
         ]
 
-    def _placed(
-        self, values: Sequence[bytes | None], framings: set[bytes | None]
-    ) -> list[tuple[Form, str, bool]]:
+    def _placed(self, rows: Rows, framings: set[bytes | None]) -> list[tuple[Form, str, bool]]:
         """Of each record the form of its file, its part, and whether it stands there as an event."""
         column = "" if self.settings.layout is Layout.PLAIN else self.settings.layout.value
         nobody = part_name(column, None) if column else ""
-        placed: list[tuple[Form, str, bool]] = [(self.forms.newest(), nobody, False)] * len(values)
+        placed: list[tuple[Form, str, bool]] = [(self.forms.newest(), nobody, False)] * len(rows.values)
         for framing in framings:
             form = self.forms.of(framing) if framing is not None else None
             if form is None:
                 continue
             having = [
                 (number, value)
-                for number, value in enumerate(values)
+                for number, value in enumerate(rows.values)
                 if value is not None and value.startswith(form.framing)
             ]
-            found = wholeness(form, [value for _, value in having])
+            lengths = rows.lengths[[number for number, _ in having]]
+            found = wholeness(form, [value for _, value in having], lengths)
             texts = found.texts.get(column) or [None] * len(having)
             for (number, _), whole, text in zip(having, found.whole.tolist(), texts, strict=True):
                 if whole:

@@ -52,13 +52,9 @@ class _Walk:
     continued: int = 0
     spans: list[tuple[Ints, Ints, Ints]] = field(default_factory=list)
 
-    @property
-    def limit(self) -> int:
-        return len(self.data) - len(PADDING)
-
     def index(self, rows: Ints, at: Ints, bits: int) -> tuple[Ints, Ints]:
         """An integer still in zigzag."""
-        first = self.raw[at].astype(np.int64)
+        first = self.raw.take(at, mode="clip").astype(np.int64)
         at = at + 1
         more = np.flatnonzero(first > 0x7F)
         if not more.size:
@@ -66,17 +62,18 @@ class _Walk:
         self.continued += more.size
         first &= 0x7F
         for shift in range(7, bits, 7):
-            byte = self.raw[at[more]].astype(np.int64)
+            byte = self.raw.take(at[more], mode="clip").astype(np.int64)
             at[more] += 1
             first[more] |= (byte & 0x7F) << shift
             more = more[byte > 0x7F]
             self.continued += more.size
             if not more.size:
                 break
-        self.undecided[rows[more]] = True
-        if bits < LONG_BITS:
+        if more.size:
+            self.undecided[rows[more]] = True
+        if bits < LONG_BITS and int(first.max()) >> bits:
             self.undecided[rows[first >> bits != 0]] = True
-        return first, np.minimum(at, self.limit)
+        return first, at
 
     def check_texts(self, skipped: int) -> None:
         """Texts are UTF-8. Mostly no byte over 127 is left beside those of integers, and so all texts are ASCII."""
@@ -85,7 +82,8 @@ class _Walk:
         high = np.zeros(len(self.data) + 1, np.uint32)
         np.cumsum(self.raw >> 7, out=high[1:], dtype=np.uint32)
         for rows, at, after in self.spans:
-            for number in np.flatnonzero(high[after] != high[np.minimum(at + 1, after)]).tolist():
+            found = high.take(after, mode="clip") != high.take(np.minimum(at + 1, after), mode="clip")
+            for number in np.flatnonzero(found).tolist():
                 _check_text(self, int(rows[number]), int(at[number]), int(after[number]))
 
 
@@ -98,15 +96,14 @@ class WholeEvents:
         self._open: list[str] = []
         self._step = self._record(definition, definition["fields"], top=True)
 
-    def find(self, values: Sequence[bytes], skipped: int) -> Found:
+    def find(self, values: Sequence[bytes], lengths: Ints, skipped: int) -> Found:
         """Look at the values after their first `skipped` bytes, which are the same in all."""
         data = b"".join(values) + PADDING
         raw = np.frombuffer(data, np.uint8)
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
         ends = np.cumsum(lengths)
         walk = _Walk(data, raw, lengths < skipped)
         rows = np.arange(len(values), dtype=np.int64)
-        at = self._step(walk, rows, np.minimum(ends - lengths + skipped, walk.limit))
+        at = self._step(walk, rows, ends - lengths + skipped)
         walk.check_texts(len(values) * sum(byte > 0x7F for byte in values[0][:skipped]))
         whole = ~walk.undecided & (at == ends)
         return Found(whole, {name: _texts(walk, name, whole) for name in self._texts})
@@ -187,8 +184,8 @@ def _nothing(walk: _Walk, rows: Ints, at: Ints) -> Ints:  # noqa: ARG001 - a ste
 
 
 def _boolean(walk: _Walk, rows: Ints, at: Ints) -> Ints:
-    walk.undecided[rows[walk.raw[at] > 1]] = True
-    return np.minimum(at + 1, walk.limit)
+    walk.undecided[rows[walk.raw.take(at, mode="clip") > 1]] = True
+    return at + 1
 
 
 def _int(walk: _Walk, rows: Ints, at: Ints) -> Ints:
@@ -200,19 +197,18 @@ def _long(walk: _Walk, rows: Ints, at: Ints) -> Ints:
 
 
 def _float(walk: _Walk, rows: Ints, at: Ints) -> Ints:  # noqa: ARG001
-    return np.minimum(at + 4, walk.limit)
+    return at + 4
 
 
 def _double(walk: _Walk, rows: Ints, at: Ints) -> Ints:  # noqa: ARG001
-    return np.minimum(at + 8, walk.limit)
+    return at + 8
 
 
 def _bytes(walk: _Walk, rows: Ints, at: Ints) -> Ints:
     doubled, at = walk.index(rows, at, INT_BITS)
-    negative = doubled & 1 != 0
-    if negative.any():
-        walk.undecided[rows[negative]] = True
-    return np.minimum(at + (doubled >> 1), walk.limit)
+    if (doubled & 1).any():
+        walk.undecided[rows[doubled & 1 != 0]] = True
+    return at + (doubled >> 1)
 
 
 def _text(walk: _Walk, rows: Ints, at: Ints) -> Ints:
@@ -223,6 +219,8 @@ def _text(walk: _Walk, rows: Ints, at: Ints) -> Ints:
 
 
 def _check_text(walk: _Walk, row: int, at: int, after: int) -> None:
+    if after > len(walk.data):
+        return
     while walk.data[at] > 0x7F and at < after:
         at += 1
     try:
@@ -258,7 +256,8 @@ def _time(first: int, last: int) -> Step:
 def _enum(symbols: int) -> Step:
     def step(walk: _Walk, rows: Ints, at: Ints) -> Ints:
         doubled, at = walk.index(rows, at, INT_BITS)
-        walk.undecided[rows[(doubled & 1 != 0) | (doubled >= 2 * symbols)]] = True
+        if (doubled & 1).any() or int(doubled.max(initial=0)) >= 2 * symbols:
+            walk.undecided[rows[(doubled & 1 != 0) | (doubled >= 2 * symbols)]] = True
         return at
 
     return step
@@ -269,9 +268,12 @@ def _union(branches: Sequence[Step]) -> Step:
         doubled, at = walk.index(rows, at, INT_BITS)
         decided = 0
         for number, branch in enumerate(branches):
+            if branch is _nothing:
+                decided += rows.size - int(np.count_nonzero(doubled - 2 * number))
+                continue
             chosen = np.flatnonzero(doubled == 2 * number)
             decided += chosen.size
-            if branch is _nothing or not chosen.size:
+            if not chosen.size:
                 continue
             if chosen.size == rows.size:
                 return branch(walk, rows, at)
