@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import append, breaker_check, fold, memory, open_seen
+from bench import append, archive, breaker_check, fold, history, memory, open_seen, search, series
 from bench.lab import Lab, open_lab
 
 MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
@@ -16,6 +16,10 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "append": append.run,
     "open_seen": open_seen.run,
     "breaker_check": breaker_check.run,
+    "history": history.run,
+    "series": series.run,
+    "search": search.run,
+    "archive": archive.run,
     "memory": memory.run,
 }
 ONLY_WHEN_NAMED = frozenset({"memory"})
@@ -25,6 +29,10 @@ HEADLINES = (
     "append_vs_produce",
     "open_seen_p99_ms",
     "breaker_check_us",
+    "archive_vs_zstd",
+    "history_vs_copy",
+    "series_p95_ms",
+    "search_p95_ms",
 )
 
 

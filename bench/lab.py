@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import BaseModel
 
 from embedded.process import Child, Launch
 from embedded.server import plain_environment
@@ -105,11 +106,16 @@ class Lab:
 
     @asynccontextmanager
     async def interlock(
-        self, log: LogSettings, live: LiveSettings, *arguments: str
+        self, log: LogSettings, live: LiveSettings, *arguments: str, **sections: BaseModel
     ) -> AsyncIterator[Program]:
-        """Run `interlock ...` on the settings, as it is installed; it is ended when the block is left."""
+        """Run `interlock ...` on the settings, as it is installed; it is ended when the block is left.
+
+        `sections` are further sections of the settings, by name.
+        """
         environment = _named("LOG", log.model_dump(mode="json", exclude_defaults=True))
         environment |= _named("LIVE", live.model_dump(mode="json", exclude_defaults=True))
+        for name, section in sections.items():
+            environment |= _named(name.upper(), section.model_dump(mode="json", exclude_defaults=True))
         async with self._running(arguments[0], ["api.cli", *arguments], environment) as program:
             yield program
 

@@ -16,11 +16,12 @@ from events.money import format_usd, parse_usd
 from projections.analytics.anomalies import Anomaly
 from projections.analytics.chroma import Found
 from projections.analytics.documents import COST, PERFORMANCE, ROUTING, STATES, USAGE
+from projections.analytics.filters import FIELDS, BadConditionError, Comparison, Condition
 from projections.analytics.incidents import Incident, State
 from projections.analytics.measures import sums_of
 from projections.analytics.questions import Anomalies, Savings, SimilarIncidents
 from projections.analytics.savings import Saving
-from projections.analytics.search import FIELDS, BadConditionError, Comparison, Condition, Wanted
+from projections.analytics.search import Wanted
 from projections.analytics.windows import US
 
 NANO, USD = "_nano_usd", "_usd"

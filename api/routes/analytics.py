@@ -26,6 +26,7 @@ from api.resources.values import Time
 from api.rfc3339 import parse_time_us
 from events.envelope import Name
 from projections.analytics.anomalies import SURPRISING
+from projections.analytics.filters import BadConditionError
 from projections.analytics.questions import (
     DAY_US,
     NothingKnownError,
@@ -33,7 +34,7 @@ from projections.analytics.questions import (
     savings_of,
     similar_incidents,
 )
-from projections.analytics.search import BadConditionError, NoSuchDocumentError, search
+from projections.analytics.search import NoSuchDocumentError, search
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"])
 

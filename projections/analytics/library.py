@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -98,24 +98,3 @@ class Library:
                 f"{name} holds vectors of {said.get('vectors')!r}, and these settings make {ours!r}: set "
                 "INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as the sink has it"
             )
-
-
-def all_of(*conditions: Mapping[str, object] | None) -> Where:
-    """The filter that lets through what every condition does; None is no condition."""
-    given = [condition for condition in conditions if condition is not None]
-    return {"$and": given} if len(given) > 1 else given[0] if given else {}
-
-
-def equal(field: str, value: str | None) -> Mapping[str, object] | None:
-    """That a field has a value; no condition without one."""
-    return None if value is None else {field: {"$eq": value}}
-
-
-def since(at_us: int | None) -> Mapping[str, object] | None:
-    """That a window starts then or later."""
-    return None if at_us is None else {"window_us": {"$gte": at_us}}
-
-
-def before(at_us: int | None) -> Mapping[str, object] | None:
-    """That a window starts earlier."""
-    return None if at_us is None else {"window_us": {"$lt": at_us}}

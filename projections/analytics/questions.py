@@ -10,8 +10,10 @@ from events.pricing import price_call
 from projections.analytics.anomalies import Comparison, compare
 from projections.analytics.chroma import Found
 from projections.analytics.documents import COST, PERFORMANCE, STATES, USAGE, read_window
+from projections.analytics.filters import Comparison as Compare
+from projections.analytics.filters import Condition, all_of, equal, started
 from projections.analytics.incidents import Incident, Outlook, State, apart, incident, outlook, state_of
-from projections.analytics.library import Library, all_of, before, equal, since
+from projections.analytics.library import Library
 from projections.analytics.measures import by_tenant, by_window
 from projections.analytics.savings import Observed, Saving, savings
 from projections.analytics.state_documents import calls_figures
@@ -67,25 +69,28 @@ async def anomalies_of(
     length_s = library.settings.window_s
     start_us = window_start_us(at_us, length_s)
     length_us = length_s * US
-    of_length = {"window_s": {"$eq": length_s}}
+    of_length = equal("window_s", length_s)
+    end_us = start_us + length_us
     async with library.bounded():
         own, around = await asyncio.gather(
             library.shelf(
                 USAGE,
                 all_of(
-                    equal("tenant", tenant),
-                    of_length,
-                    since(start_us - past_days * DAY_US),
-                    before(start_us + length_us),
+                    [
+                        *equal("tenant", tenant),
+                        *of_length,
+                        *started(start_us - past_days * DAY_US, end_us),
+                    ]
                 ),
             ),
             library.shelf(
                 USAGE,
                 all_of(
-                    of_length,
-                    since(start_us - PEER_WINDOWS * length_us),
-                    before(start_us + length_us),
-                    {"tenant": {"$ne": tenant}},
+                    [
+                        *of_length,
+                        *started(start_us - PEER_WINDOWS * length_us, end_us),
+                        Condition("tenant", Compare.NE, tenant),
+                    ]
                 ),
                 PEER_DOCUMENTS,
             ),
@@ -103,15 +108,16 @@ async def similar_incidents(
     """The provider's newest state up to the instant, and past states like it, of `among` or of every provider."""
     window_us = library.settings.state_window_s * US
     gap_us = follow_s * US
-    calls = {"aspect": {"$eq": str(Aspect.CALLS)}}
+    calls = equal("aspect", str(Aspect.CALLS))
     async with library.bounded():
         recent = await library.shelf(
             STATES,
             all_of(
-                equal("provider", provider),
-                calls,
-                since(at_us - NOW_WITHIN_WINDOWS * window_us),
-                before(at_us + 1),
+                [
+                    *equal("provider", provider),
+                    *calls,
+                    *started(at_us - NOW_WITHIN_WINDOWS * window_us, at_us + 1),
+                ]
             ),
         )
         if not recent.documents:
@@ -124,7 +130,7 @@ async def similar_incidents(
         alike = await library.nearest(
             STATES,
             vector,
-            all_of(calls, equal("provider", among), before(start_us - gap_us + 1)),
+            all_of([*calls, *equal("provider", among), *started(None, start_us - gap_us + 1)]),
             limit * NEIGHBOURS_PER_INCIDENT,
         )
         chosen = apart(alike, gap_us, limit)
@@ -135,14 +141,14 @@ async def similar_incidents(
 
 async def savings_of(library: Library, tenant: str, from_us: int, to_us: int) -> Savings:
     """Look at the tenant's calls in windows that start in [from_us, to_us), and at what others had meanwhile."""
-    when = (since(from_us), before(to_us))
-    own = equal("tenant", tenant)
+    when = started(from_us, to_us)
+    own = [*equal("tenant", tenant), *when]
     async with library.bounded():
         shelves = await asyncio.gather(
-            library.shelf(COST, all_of(own, *when)),
-            library.shelf(PERFORMANCE, all_of(own, *when)),
-            library.shelf(COST, all_of(*when)),
-            library.shelf(PERFORMANCE, all_of(*when)),
+            library.shelf(COST, all_of(own)),
+            library.shelf(PERFORMANCE, all_of(own)),
+            library.shelf(COST, all_of(when)),
+            library.shelf(PERFORMANCE, all_of(when)),
         )
     costs, performance, all_costs, all_performance = (shelf.documents for shelf in shelves)
 
@@ -168,9 +174,10 @@ async def _after(library: Library, one: Found, follow_us: int) -> Sequence[Found
     shelf = await library.shelf(
         STATES,
         all_of(
-            equal("provider", str(one.metadata["provider"])),
-            since(start_us),
-            before(start_us + follow_us + 1),
+            [
+                *equal("provider", str(one.metadata["provider"])),
+                *started(start_us, start_us + follow_us + 1),
+            ]
         ),
     )
     return shelf.documents

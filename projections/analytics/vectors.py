@@ -1,8 +1,9 @@
 """Vectors: deterministic features of a document, and of a text that is searched for. Pure; nothing is downloaded.
 
-A vector has two halves of equal weight: the document's figures, and its words, each hashed to a few places with a sign
-(Weinberger et al., 2009). A text has no figures, so it is compared by words alone; a state is compared by figures alone.
-Same input, same vector, on every machine.
+A vector has two halves of equal weight: the document's figures, and its words. Words that documents are described with
+have a place each; all others, names above all, are hashed to a few places with a sign (Weinberger et al., 2009). A text has
+no figures, so it is compared by words alone; a state is compared by figures alone. Same input, same vector, on every
+machine.
 """
 
 from __future__ import annotations
@@ -14,11 +15,57 @@ from math import sqrt
 from typing import Final
 
 FIGURES: Final = 16
-WORD_PLACES: Final = 112
+KNOWN_PLACES: Final = 64
+HASHED_PLACES: Final = 176
 PLACES_PER_WORD: Final = 4
+PART_WEIGHT: Final = 0.5
 DIGITS: Final = 6
 HALF: Final = sqrt(0.5)
 
+KNOWN: Final = (
+    *(
+        "failing",
+        "slow",
+        "expensive",
+        "uncached",
+        "retried",
+        "unpriced",
+        "busy",
+        "night",
+        "weekend",
+        "healthy",
+    ),
+    *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "unroutable", "calls"),
+    *("breaker", "check", "caching", "connect", "tls", "timeout", "server", "overloaded", "stream", "cut"),
+    *(
+        "rate",
+        "limited",
+        "unauthorized",
+        "billing",
+        "bad",
+        "request",
+        "context",
+        "length",
+        "content",
+        "filter",
+    ),
+    *(
+        "cancelled",
+        "other",
+        "closed",
+        "open",
+        "half",
+        "forced",
+        "disabled",
+        "consecutive",
+        "elapsed",
+        "probe",
+    ),
+    *("override", "unhealthy", "degraded", "unknown"),
+)
+"""Words with a place of their own. The order is part of what vectors mean: new ones go to the end."""
+
+_PLACE_OF = {word: place for place, word in enumerate(KNOWN)}
 _WORD = re.compile(r"[\w]+(?:[-._@/][\w]+)*")
 _PART = re.compile(r"[^\W_]+")
 _SAME = {
@@ -35,6 +82,8 @@ _SAME = {
     "retry": "retried",
     "timeouts": "timeout",
     "breakers": "breaker",
+    "opened": "open",
+    "probes": "probe",
     "checks": "check",
 }
 _SAYS_NOTHING = frozenset(
@@ -60,18 +109,21 @@ _SAYS_NOTHING = frozenset(
 )
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, each as a whole and in its parts: `gpt-4o` is also `gpt` and `4o`."""
-    found: dict[str, None] = {}
+def words_of(text: str) -> dict[str, float]:
+    """The words of a text with their weights, each as a whole and, lighter, in its parts: `gpt-4o`, `gpt` and `4o`."""
+    found: dict[str, float] = {}
     for whole in _WORD.findall(text.lower()):
-        for word in (whole, *_PART.findall(whole)):
+        parts = _PART.findall(whole)
+        weighed = [(whole, 1.0), *((part, 1.0 if part == whole else PART_WEIGHT) for part in parts)]
+        for word, weight in weighed:
             if word not in _SAYS_NOTHING:
-                found[_SAME.get(word, word)] = None
-    return list(found)
+                same = _SAME.get(word, word)
+                found[same] = max(weight, found.get(same, 0.0))
+    return found
 
 
 def figures_half(figures: Sequence[float]) -> list[float]:
-    """The first half of a vector; all zeros of no figures."""
+    """The first half of a vector, of figures in 0..1; all zeros of none."""
     if len(figures) > FIGURES:
         raise ValueError(f"a document has at most {FIGURES} figures, not {len(figures)}")
     return unit([2.0 * figure - 1.0 for figure in figures] + [0.0] * (FIGURES - len(figures)))
@@ -79,12 +131,17 @@ def figures_half(figures: Sequence[float]) -> list[float]:
 
 def words_half(words: Iterable[str]) -> list[float]:
     """The second half of a vector."""
-    places = [0.0] * WORD_PLACES
-    for word in words_of(" ".join(words)):
+    places = [0.0] * (KNOWN_PLACES + HASHED_PLACES)
+    for word, weight in words_of(" ".join(words)).items():
+        known = _PLACE_OF.get(word)
+        if known is not None:
+            places[known] += weight
+            continue
         digest = blake2b(word.encode(), digest_size=2 * PLACES_PER_WORD).digest()
         for index in range(PLACES_PER_WORD):
             drawn = int.from_bytes(digest[2 * index : 2 * index + 2], "big")
-            places[(drawn >> 1) % WORD_PLACES] += 1.0 if drawn & 1 else -1.0
+            sign = 1.0 if drawn & 1 else -1.0
+            places[KNOWN_PLACES + (drawn >> 1) % HASHED_PLACES] += sign * weight / sqrt(PLACES_PER_WORD)
     return unit(places)
 
 

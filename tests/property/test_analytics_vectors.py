@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from projections.analytics.documents import Draft
 from projections.analytics.embedding import HashedWords
-from projections.analytics.vectors import FIGURES, WORD_PLACES, words_of
+from projections.analytics.vectors import FIGURES, HASHED_PLACES, KNOWN, KNOWN_PLACES, words_of
 
 figures = st.lists(st.floats(0, 1), max_size=FIGURES)
 words = st.lists(st.text(max_size=30), max_size=20)
@@ -28,7 +28,7 @@ def test_the_same_input_is_the_same_vector(numbers: list[float], said: list[str]
     """Also with the words in another order."""
     first = vector_of(numbers, said)
     assert first == vector_of(numbers, said) == vector_of(numbers, said[::-1])
-    assert len(first) == FIGURES + WORD_PLACES
+    assert len(first) == FIGURES + KNOWN_PLACES + HASHED_PLACES
 
 
 @given(figures, words)
@@ -53,5 +53,10 @@ def test_a_vector_does_not_depend_on_the_process() -> None:
 
 def test_a_name_is_found_whole_and_by_its_parts() -> None:
     """A person types what they remember of it."""
-    assert words_of("calls of GPT-4o") == ["calls", "gpt-4o", "gpt", "4o"]
-    assert words_of("errors") == words_of("failed") == ["failing"]
+    assert words_of("calls of GPT-4o") == {"calls": 1.0, "gpt-4o": 1.0, "gpt": 0.5, "4o": 0.5}
+    assert words_of("errors") == words_of("failed") == {"failing": 1.0}
+
+
+def test_described_words_have_places_of_their_own() -> None:
+    """No two share one, and there is room for more."""
+    assert len(set(KNOWN)) == len(KNOWN) <= KNOWN_PLACES
