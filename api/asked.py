@@ -22,6 +22,16 @@ class Asked:
     at_least: PositionVector
 
 
+AtLeast = Annotated[
+    str | None,
+    Query(
+        description="Position vector that the answer must have folded, as a write answered it.",
+        examples=["usage-3:1042"],
+        json_schema_extra={"pattern": r"^([a-z-]+-\d+:\d+(,[a-z-]+-\d+:\d+)*)?$"},
+        max_length=8_000,
+    ),
+]
+
 EVENTUALLY = Asked(Consistency.EVENTUAL, {})
 
 
@@ -32,15 +42,7 @@ async def asked(
             description="How fresh the answer has to be; `session` when at_least is given, else `eventual`."
         ),
     ] = None,
-    at_least: Annotated[
-        str | None,
-        Query(
-            description="Position vector that the live state must have reached, as a write answered it.",
-            examples=["usage-3:1042"],
-            json_schema_extra={"pattern": r"^([a-z-]+-\d+:\d+(,[a-z-]+-\d+:\d+)*)?$"},
-            max_length=8_000,
-        ),
-    ] = None,
+    at_least: AtLeast = None,
 ) -> Asked:
     """The consistency of a read, from its query."""
     wanted = consistency or (Consistency.EVENTUAL if at_least is None else Consistency.SESSION)

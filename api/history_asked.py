@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Response
 
-from api.asked import EVENTUALLY, Asked
+from api.asked import Asked, AtLeast, say_positions
 from api.ingest import wall_clock_us
+from api.live_reads import MAX_HEADER_POSITIONS
+from api.ports import InPorts, Ports
 from api.problems import invalid_value
 from api.rfc3339 import parse_time_us
+from events.positions import PositionVector, format_vector, parse_vector
 from projections.errors import InvalidCursorError
 from projections.history.queries.page import MAX_CURSOR_CHARS, Listing, Order, resume
+from projections.history.queries.positions import positions, reach
 from projections.history.queries.span import Span
+from projections.live.consistency import Consistency
 
 DAY_US = 86_400_000_000
 END_OF_TIME_US = 253_339_228_800_000_000  # 9998-01-01: a window's end after that could not be written
@@ -109,10 +114,28 @@ def instant(name: str, text: str | None) -> int | None:
     return time_us
 
 
+class Fresh:
+    """A dependency of routes that read these topics: waits for `at_least`, and says how far the history has come."""
+
+    def __init__(self, *topics: str) -> None:
+        self._topics = topics
+
+    async def __call__(self, ports: InPorts, response: Response, at_least: AtLeast = None) -> None:
+        await self.wait(ports, response, parse_vector(at_least or ""))
+
+    async def wait(self, ports: Ports, response: Response, at_least: PositionVector) -> None:
+        """The same for a vector that is parsed."""
+        live = ports.settings.live
+        await reach(ports.history, at_least, live.consistency_timeout_s, live.consistency_poll_s)
+        held = await positions(ports.history, self._topics)
+        if len(held) <= MAX_HEADER_POSITIONS:
+            say_positions(response, format_vector(held))
+
+
 def past_instant(text: str, live: Asked) -> int:
-    """The instant of `as_of`, which is not ahead; the live state's freshness cannot be asked for at once with it."""
-    if live != EVENTUALLY:
-        raise invalid_value("as_of", "is answered from the history: leave consistency and at_least out")
+    """The instant of `as_of`, which is not ahead; the history has no end to wait for."""
+    if live.consistency is Consistency.STRONG:
+        raise invalid_value("as_of", "is answered from the history: consistency=strong is for the live state")
     time_us = instant("as_of", text)
     assert time_us is not None
     if time_us > wall_clock_us():

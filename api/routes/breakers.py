@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.asked import EVENTUALLY, AskedFor, say_positions
-from api.history_asked import AsOf, InPage, past_instant
+from api.history_asked import AsOf, Fresh, InPage, past_instant
 from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts, Ports
@@ -34,6 +34,8 @@ from projections.history.queries.scope import ALL, Scope
 from projections.live.provider import PolicyInForce
 
 router = APIRouter(prefix="/v1", tags=["breakers"])
+
+FRESH = Fresh("breakers", "outcomes", "providers")
 
 Deployment = Annotated[
     str, Path(description="provider/model[@region]", min_length=1, max_length=800, examples=["openai/gpt-4o"])
@@ -62,6 +64,7 @@ async def list_breakers(
     """Every breaker with its effective state, by name. Deployments appear with their first outcome."""
     if as_of is not None:
         at_us = past_instant(as_of, asked)
+        await FRESH.wait(ports, response, asked.at_least)
         scope = ALL if provider is None else Scope((provider,))
         found = await breakers_as_of(ports.history, at_us, scope)
     else:
@@ -103,7 +106,8 @@ async def show_override(target: Target, asked: AskedFor, ports: InPorts, respons
 @router.get(
     "/breakers/{deployment:path}/history",
     summary="Transitions of one breaker",
-    responses=problems(404, 422, 503),
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(Fresh("breakers"))],
 )
 async def show_transitions(deployment: Deployment, page: InPage, ports: InPorts) -> BreakerPage:
     """What the breaker did, when and why, by default of the last 30 days."""
@@ -117,7 +121,9 @@ async def show_breaker(
 ) -> BreakerView:
     """The breaker with its reason, the figures of its last transition and of its window now, gates and override."""
     if as_of is not None:
-        return await _breaker_as_of(ports, deployment, past_instant(as_of, asked))
+        at_us = past_instant(as_of, asked)
+        await FRESH.wait(ports, response, asked.at_least)
+        return await _breaker_as_of(ports, deployment, at_us)
     reads, kinds = ports.reads, ports.kinds
     answer = await reads.some(asked, kinds.breaker, [deployment])
     breaker = answer.states.get(deployment)

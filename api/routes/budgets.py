@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.asked import Asked, AskedFor, say_positions
-from api.history_asked import AsOf, past_instant
+from api.history_asked import AsOf, Fresh, past_instant
 from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts, Ports
@@ -25,6 +25,8 @@ from projections.live.period import period_of
 from projections.live.spend import SpendDay, spend_id
 
 router = APIRouter(prefix="/v1", tags=["budgets"])
+
+FRESH = Fresh("budgets", "usage")
 
 Tenant = Annotated[Name, Path(description="Tenant that the budget is under.", examples=["acme"])]
 BudgetId = Annotated[Name, Path(description="Name of the budget within the tenant.", examples=["monthly"])]
@@ -43,6 +45,7 @@ async def list_budgets(
     """Budgets by tenant and id, each as it stands now; `next` continues the list."""
     if as_of is not None:
         at_us = past_instant(as_of, asked)
+        await FRESH.wait(ports, response, asked.at_least)
         chosen, following = _some(await budgets_as_of(ports.history, at_us), limit, after)
         return BudgetList(budgets=await _views_as_of(ports, chosen, at_us), next=following)
     answer = await ports.reads.every(asked, ports.kinds.budgets)
@@ -59,6 +62,7 @@ async def list_tenant_budgets(
     """The tenant's budgets by id, each as it stands now; empty for a tenant without any."""
     if as_of is not None:
         at_us = past_instant(as_of, asked)
+        await FRESH.wait(ports, response, asked.at_least)
         held = (await budgets_as_of(ports.history, at_us, tenant)).get(tenant, Budgets(tenant))
         chosen = [(tenant, budget) for _, budget in sorted(held.budgets.items())]
         return BudgetList(budgets=await _views_as_of(ports, chosen, at_us))
@@ -81,7 +85,9 @@ async def show_budget(
 ) -> BudgetView:
     """The budget, what was spent of it in its present period, and what remains. `ETag` is its version."""
     if as_of is not None:
-        return await _budget_as_of(ports, tenant, budget_id, past_instant(as_of, asked))
+        at_us = past_instant(as_of, asked)
+        await FRESH.wait(ports, response, asked.at_least)
+        return await _budget_as_of(ports, tenant, budget_id, at_us)
     answer = await ports.reads.some(asked, ports.kinds.budgets, [tenant])
     budget = answer.states.get(tenant, Budgets(tenant)).budgets.get(budget_id)
     if budget is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
+from api.history_asked import Fresh
 from api.openapi import problems
 from api.ports import InPorts
 from api.problems import not_found
@@ -18,7 +19,12 @@ router = APIRouter(prefix="/v1", tags=["history"])
 RequestId = Annotated[Name, Path(description="Id of the request, as its gateway sent it.", examples=["r-1"])]
 
 
-@router.get("/decisions/{request_id:path}", summary="Why this route", responses=problems(404, 422, 503))
+@router.get(
+    "/decisions/{request_id:path}",
+    summary="Why this route",
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(Fresh("routing", "usage", "breakers", "outcomes", "providers"))],
+)
 async def explain_decision(
     request_id: RequestId,
     ports: InPorts,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
-from api.history_asked import DAY_US, InPage
+from api.history_asked import DAY_US, Fresh, InPage
 from api.openapi import problems
 from api.ports import InPorts, Ports
 from api.resources.history import (
@@ -41,7 +41,12 @@ OfRegion = Annotated[Name | None, Query(description="Only of this region.")]
 OfRequest = Annotated[Name | None, Query(description="Only of this request.")]
 
 
-@router.get("/history/usage", summary="Calls", responses=problems(422, 503))
+@router.get(
+    "/history/usage",
+    summary="Calls",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("usage"))],
+)
 async def list_usage(
     *,
     page: InPage,
@@ -75,7 +80,12 @@ async def list_usage(
     return UsagePage(**await page_of(ports, UsageEventView, page.listing("usage", filters), page.limit))
 
 
-@router.get("/history/health", summary="Health checks", responses=problems(422, 503))
+@router.get(
+    "/history/health",
+    summary="Health checks",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("health"))],
+)
 async def list_health(
     *,
     page: InPage,
@@ -90,7 +100,12 @@ async def list_health(
     return HealthPage(**await page_of(ports, HealthEventView, page.listing("health", filters), page.limit))
 
 
-@router.get("/history/breakers", summary="Transitions of breakers", responses=problems(422, 503))
+@router.get(
+    "/history/breakers",
+    summary="Transitions of breakers",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("breakers"))],
+)
 async def list_transitions(
     *,
     page: InPage,
@@ -108,7 +123,12 @@ async def list_transitions(
     )
 
 
-@router.get("/history/routing", summary="Routing decisions", responses=problems(422, 503))
+@router.get(
+    "/history/routing",
+    summary="Routing decisions",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("routing"))],
+)
 async def list_routing(
     *,
     page: InPage,
@@ -132,7 +152,12 @@ async def list_routing(
     return RoutingPage(**await page_of(ports, RoutingEventView, page.listing("routing", filters), page.limit))
 
 
-@router.get("/history/alerts", summary="Alerts", responses=problems(422, 503))
+@router.get(
+    "/history/alerts",
+    summary="Alerts",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("alerts"))],
+)
 async def list_alerts(
     *,
     page: InPage,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from api.history_asked import DAY_US, From, To, instant, span_of
+from api.history_asked import DAY_US, Fresh, From, To, instant, span_of
 from api.openapi import problems
 from api.ports import InPorts, Ports
 from api.problems import invalid_value
@@ -91,7 +91,12 @@ CallsOf = Annotated[Filters, Depends(usage_filters)]
 By = Annotated[list[Dimension], Depends(dimensions)]
 
 
-@router.get("/history/usage/series", summary="Usage over time", responses=problems(422, 503))
+@router.get(
+    "/history/usage/series",
+    summary="Usage over time",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("usage"))],
+)
 async def show_series(
     *,
     ports: InPorts,
@@ -114,7 +119,12 @@ async def show_series(
     return series_view(span, window, by, await series(ports.history, span, grain, by, filters))
 
 
-@router.get("/history/usage/trends", summary="How usage goes", responses=problems(422, 503))
+@router.get(
+    "/history/usage/trends",
+    summary="How usage goes",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("usage"))],
+)
 async def show_trends(*, ports: InPorts, filters: CallsOf, start: From = None, end: To = None) -> TrendsView:
     """The range beside the one before it, hour by hour and by the hour of the day; by default the last 7 days, at most 31."""
     span = _span(start, end, WEEK_US).widened(Grain.HOUR.length_us)
@@ -123,7 +133,12 @@ async def show_trends(*, ports: InPorts, filters: CallsOf, start: From = None, e
     return trends_view(span, await trends(ports.history, span, filters))
 
 
-@router.get("/history/usage/top", summary="Top spenders", responses=problems(422, 503))
+@router.get(
+    "/history/usage/top",
+    summary="Top spenders",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("usage"))],
+)
 async def show_top(
     *,
     ports: InPorts,
@@ -139,7 +154,12 @@ async def show_top(
     return await _split(ports, _span(start, end, MONTH_US), by, filters, measure=measure, limit=limit)
 
 
-@router.get("/history/usage/cost", summary="What the cost consists of", responses=problems(422, 503))
+@router.get(
+    "/history/usage/cost",
+    summary="What the cost consists of",
+    responses=problems(422, 503, 504),
+    dependencies=[Depends(Fresh("usage"))],
+)
 async def show_cost(
     *,
     ports: InPorts,

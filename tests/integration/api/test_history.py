@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -380,3 +383,55 @@ async def test_a_cursor_goes_with_its_question(told: Told) -> None:
             "/v1/history/usage", params={"cursor": page["next"], "limit": 1} | more
         )
         assert response.status_code == 422, more
+
+
+async def test_a_read_says_how_far_the_history_is_and_waits_for_more(told: Told) -> None:
+    """What `at_least` names is in the answer; what does not come in time is 504 with the lag."""
+    page = await told.world.http.get("/v1/history/usage", params={"at_least": "usage-0:3000", "limit": 1})
+    end = int(page.headers["interlock-positions"].removeprefix("usage-0:"))
+    assert end >= len(told.calls)
+    waiting = asyncio.create_task(
+        told.world.http.get("/v1/history/usage", params={"at_least": f"usage-0:{end + 1}"})
+    )
+    await told.place.add(
+        UsageRecorded(
+            **at(START_US - HOUR_US),
+            tenant="awaited",
+            request_id="awaited",
+            provider="openai",
+            model="gpt-4o",
+            outcome=OutcomeKind.SUCCESS,
+        )
+    )
+    assert (await waiting).headers["interlock-positions"] == f"usage-0:{end + 1}"
+    live = told.world.settings.live.model_copy(update={"consistency_timeout_s": 0.2})
+    async with api_alone(told.world.settings.model_copy(update={"live": live})) as hasty:
+        late = await hasty.http.get("/v1/history/usage/cost", params={"at_least": f"usage-0:{end + 9}"})
+    assert (late.status_code, late.json()["lag"]) == (504, {"usage-0": 8})
+
+
+async def run(world: World, *arguments: str) -> str:
+    """What `interlock history ...` prints, asked of this API."""
+    argv = ["-m", "api.cli", "history", *arguments, "--api", str(world.http.base_url)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+async def test_the_command_line_shows_what_the_api_answers(told: Told) -> None:
+    """Tables for people, the API's JSON for programs."""
+    span = ("--from", WHOLE["from"], "--to", WHOLE["to"])
+    listed = await run(told.world, "usage", "--tenant", "acme", "--limit", "5", *span)
+    assert "acme" in listed
+    assert "--cursor" in listed
+    series = json.loads(await run(told.world, "series", "--by", "tenant", "--by", "model", "--json", *span))
+    assert series["by"] == ["tenant", "model"]
+    assert "p95 ms" in await run(told.world, "series", "--by", "provider", *span)
+    assert "globex" in await run(told.world, "top", "--by", "tenant", "--measure", "calls", *span)
+    assert "openai-1" in await run(told.world, "cost", *span)
+    assert "hour, UTC" in await run(told.world, "trends", "--tenant", "acme", *span)
+    call = told.calls[0]
+    assert call.outcome in await run(told.world, "decision", call.request_id)
