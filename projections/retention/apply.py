@@ -35,6 +35,8 @@ from projections.retention.steps import (
     Plan,
 )
 
+_ALONE = "SELECT pg_try_advisory_lock(hashtext('interlock retention'), hashtext(current_schema()))"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -117,7 +119,11 @@ class _Hands:
     async def _history(self) -> Session:
         if self._session is None:
             opened = session(self._stores.history, self._stores.retention)
-            self._session = await self._resources.enter_async_context(opened)
+            connection = await self._resources.enter_async_context(opened)
+            # Held until the session ends, however it ends.
+            if not await connection.fetchval(_ALONE):
+                raise StepRefusedError("another `interlock retention apply` is at work on this history")
+            self._session = connection
         return self._session
 
 

@@ -93,6 +93,10 @@ def _kept(partial: Path, target: Path, rows: int) -> None:
         raise StepRefusedError(
             f"{target} would have {counted} rows, and {rows} were written: nothing was deleted"
         )
+    if target.exists() and (kept := pq.read_metadata(target).num_rows) > rows:
+        raise StepRefusedError(
+            f"{target} has {kept} rows already, and only {rows} are left: it stays; plan again"
+        )
     partial.rename(target)
     sync_folder(target.parent)
 

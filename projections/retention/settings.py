@@ -17,7 +17,7 @@ class RetentionSettings(BaseModel):
     policies: Path | None = Field(None, description="YAML file of the policies; none: the shipped ones.")
     exports: Path | None = Field(
         None,
-        description="Folder of the Parquet files of the action `export`; none: such a policy is refused.",
+        description="Folder of the Parquet files of the action `export`; none: its steps are refused.",
     )
     lock_timeout_s: Annotated[float, Interval(ge=0.05, le=60)] = Field(
         0.5, description="How long a step may wait for a table that is being written; then it is tried again."

@@ -14,7 +14,8 @@ from events.settings import LogSettings
 from projections.archive.verify import verify
 from projections.history.settings import HistorySettings
 from projections.history.sink import HistorySink
-from projections.retention.postgres import time_us
+from projections.retention.apply import _ALONE
+from projections.retention.postgres import session, time_us
 from projections.retention.steps import DeleteRows, DeleteSegment, DropMonth, PackMonth
 from tests.integration.log import CODEC
 from tests.integration.retention.place import (
@@ -224,6 +225,32 @@ async def test_exported_rows_are_read_back_by_duckdb(filled: Place) -> None:
 def _as_exported(row: dict[str, object]) -> dict[str, object]:
     times = {name: time_us(row[name]) for name in ("occurred_at", "appended_at")}  # type: ignore[arg-type]
     return row | times | {"event_id": str(row["event_id"])}
+
+
+async def test_two_do_not_apply_at_once(filled: Place) -> None:
+    """Who comes second is refused, and nothing is exported twice."""
+    found = await filled.plan(policies(QUARTER + "action: export"))
+    before = await filled.rows()
+    async with session(filled.history, filled.retention) as other:
+        assert await other.fetchval(_ALONE)
+        outcomes = await filled.apply(found)
+    assert {outcome.result for outcome in outcomes} == {AuditResult.REFUSED}
+    assert await filled.rows() == before
+    outcomes = await filled.apply(found)
+    assert {outcome.result for outcome in outcomes} == {AuditResult.DONE}
+
+
+async def test_an_export_is_never_replaced_by_less(filled: Place) -> None:
+    """A plan from before its rows went does not empty the file that has them."""
+    text = "store: history\ntopics: [usage]\nolder_than: 60d\ntenants: [acme]\naction: export"
+    found = await filled.plan(policies(text))
+    await filled.apply(found)
+    files = {path: path.read_bytes() for path in (filled.retention.exports or Path()).rglob("*.parquet")}
+    outcomes = await filled.apply(found)
+    assert {outcome.result for outcome in outcomes} == {AuditResult.REFUSED}
+    assert "it stays" in outcomes[0].detail
+    assert files
+    assert all(path.read_bytes() == content for path, content in files.items())
 
 
 async def test_a_month_is_packed_once(filled: Place) -> None:
