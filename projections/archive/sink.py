@@ -159,7 +159,11 @@ class ArchiveSink:
         unavailable = [failure for failure in failures if isinstance(failure, SinkUnavailableError)]
         if unavailable:
             raise unavailable[0]
-        return {held.shelf.place: held.head.next_offset for held in due}
+        return {
+            held.shelf.place: held.head.next_offset
+            for held, outcome in zip(due, outcomes, strict=True)
+            if outcome is None
+        }
 
     async def _close_in_turn(self, held: _Place, turns: asyncio.Semaphore) -> None:
         async with turns, held.busy:
