@@ -175,7 +175,7 @@ class SinkRunner:
 
     async def _lose(self, consumer: AIOKafkaConsumer, partition: Partition, error: Exception) -> None:
         pause_s = self._places.lost(partition, _now_s())
-        cause = _CAUSES.get(type(error), "defect")
+        cause = next((name for kind, name in _CAUSES.items() if isinstance(error, kind)), "defect")
         metrics.SINK_REOPENED.labels(self.sink.name, cause).inc()
         _log.warning(
             "a sink opens a partition again",
