@@ -43,8 +43,8 @@ class Crew:
         name = f"worker-{next(_WORKERS)}"
         environment = {
             **os.environ,
-            **_environment("LOG", self.rig.log),
-            **_environment("LIVE", self.rig.live),
+            **environment_of("LOG", self.rig.log),
+            **environment_of("LIVE", self.rig.live),
         }
         launch = Launch([sys.executable, "-m", "api.cli", "work"], environment)
         member = await Child.spawn(name, launch, self.folder / f"{name}.log")
@@ -75,7 +75,7 @@ class Crew:
         self.members.clear()
 
 
-def _environment(section: str, settings: BaseModel) -> dict[str, str]:
+def environment_of(section: str, settings: BaseModel) -> dict[str, str]:
     """The settings that differ from the defaults, as an operator would set them."""
     given = settings.model_dump(mode="json", exclude_unset=True)
     return {f"INTERLOCK_{section}__{name.upper()}": str(value) for name, value in given.items()}
