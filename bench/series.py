@@ -201,6 +201,9 @@ async def _fill(dsn: str) -> float:
     await upgrade(dsn, "interlock")
     connection = await asyncpg.connect(dsn, server_settings={"search_path": "interlock"})
     try:
+        # What is made here is thrown away: it need not outlive a loss of power.
+        await connection.execute("alter system set fsync = off")
+        await connection.execute("select pg_reload_conf()")
         await connection.execute("set work_mem = '512MB'; set maintenance_work_mem = '512MB'")
         async with connection.transaction():
             await _make(connection, "usage", _CALLS)

@@ -19,6 +19,14 @@ MARGIN_S = 1.0
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01
 
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 Row: TypeAlias = asyncpg.Record
 """By column name. Times are microseconds since 1970, UUIDs are texts, JSON is parsed, sums are ints."""
 
@@ -60,7 +68,7 @@ class HistoryReader:
             raise HistoryUnavailableError(
                 f"the history's tables are not there yet ({error}): `interlock sink` makes them"
             ) from None
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        except _LOST as error:
             raise HistoryUnavailableError(f"the history is away: {_reason(error)}") from None
         except (asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError) as error:
             raise HistoryUnavailableError(f"the history does not take questions now: {error}") from None
