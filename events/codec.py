@@ -14,6 +14,7 @@ from events.compiled_writer import RecordWriter, compile_writer
 from events.envelope import Event
 from events.errors import InvalidEventError, SchemaError
 from events.registry import Registry
+from events.schemas import AvroSchema
 
 HEADER_BYTES = 5
 
@@ -94,6 +95,11 @@ class Codec:
         if end < len(raw):
             raise InvalidEventError("trailing_bytes", f"{len(raw) - end} bytes follow the record")
         return record
+
+    def newest(self, topic: Topic) -> tuple[bytes, AvroSchema]:
+        """How a record of the topic's newest schema begins, and that schema without logical types."""
+        schema_id, version = self._registry.newest(topic)
+        return b"\0" + schema_id.to_bytes(4, "big"), version.plain
 
     def _learn_writer(self, event: type[Event]) -> tuple[bytes, RecordWriter]:
         schema_id, version = self._registry.newest(TOPIC_OF_EVENT[event])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from projections.history.database import Connection
 from projections.history.rollups import KEY_COLUMNS, SUM_COLUMNS, Grain, Key, Rollup, Rollups, coarser
@@ -29,19 +30,29 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 _KEY = _quoted((*KEY_COLUMNS, "log_partition"))
-_ARRAYS = ", ".join(f"${at}::{sql_type}[]" for at, sql_type in enumerate(_TYPES, start=1))
 _SET = ", ".join(f'"{name}" = excluded."{name}"' for name in (*SUM_COLUMNS, "latency_sketch"))
-_UPSERT = {
-    grain: f"INSERT INTO {grain.table} ({_quoted(_COLUMNS)}) SELECT * FROM unnest({_ARRAYS}) "
-    f"ON CONFLICT ({_KEY}) DO UPDATE SET {_SET}"
-    for grain in Grain
-}
 _SELECT = {
     grain: f"SELECT {_quoted((*KEY_COLUMNS, *SUM_COLUMNS, 'latency_sketch'))} FROM {grain.table} "
     f"JOIN unnest({', '.join(f'${at}::{sql_type}[]' for at, sql_type in enumerate(_TYPES[:6], start=1))}) "
     f"AS wanted ({_quoted(KEY_COLUMNS)}) USING ({_quoted(KEY_COLUMNS)}) WHERE log_partition = $7"
     for grain in Grain
 }
+
+
+_SUMS_AT = range(len(KEY_COLUMNS) + 1, len(_COLUMNS) - 1)
+
+
+@lru_cache(maxsize=256)
+def _upsert(grain: Grain, nothing: frozenset[int]) -> str:
+    """SQL that writes rows from an array per column; of the columns with those numbers all is 0, and none is given."""
+    given = [at for at in range(len(_COLUMNS)) if at not in nothing]
+    arrays = ", ".join(f"${number}::{_TYPES[at]}[]" for number, at in enumerate(given, start=1))
+    told = ", ".join("0" if at in nothing else f'"{name}"' for at, name in enumerate(_COLUMNS))
+    names = _quoted([_COLUMNS[at] for at in given])
+    return (
+        f"INSERT INTO {grain.table} ({_quoted(_COLUMNS)}) SELECT {told} FROM unnest({arrays}) AS given ({names}) "
+        f"ON CONFLICT ({_KEY}) DO UPDATE SET {_SET}"
+    )
 
 
 @dataclass(slots=True)
@@ -74,7 +85,10 @@ class RollupStore:
             else:
                 held.add(more[key])
             totals.append((key, held))
-        await connection.execute(_UPSERT[grain], *self._arrays(totals))
+        arrays = self._arrays(totals)
+        nothing = frozenset(at for at in _SUMS_AT if not any(arrays[at]))
+        given = (array for at, array in enumerate(arrays) if at not in nothing)
+        await connection.execute(_upsert(grain, nothing), *given)
         if len(self._current) > self.kept // 2:
             self._previous, self._current = self._current, {}
 

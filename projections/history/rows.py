@@ -46,6 +46,10 @@ class Batch:
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
 
+    def clear(self) -> None:
+        """Nothing of it was written: begin anew."""
+        self.held, self.ids, self.refused, self.duplicates = [], set(), [], 0
+
     @property
     def end(self) -> int:
         """The offset after the last record."""

@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import asyncpg
 
 from events.catalogue import TOPICS
 from events.codec import Codec
+from events.errors import EventsError
 from events.positions import Partition
 from events.reader import LogRecord
 from projections.errors import StaleCheckpointError
@@ -30,11 +32,14 @@ from projections.history.months import (
 from projections.history.recent import Recent
 from projections.history.rollup_store import RollupStore
 from projections.history.rollups import Tally
-from projections.history.rows import Batch, Check, Row, RowReader, no_further_check
+from projections.history.rows import Batch, Check, RowReader, no_further_check
 from projections.history.settings import HistorySettings
 from projections.history.table_writer import NoMonthError, TableWriter
 from projections.history.tables import derive_tables
+from projections.history.usage_columns import UsageColumns
+from projections.history.usage_copy import UsageCopy
 
+USAGE = TOPICS["usage"]
 LOOK_AHEAD_EVERY_S = 3600.0
 TRIES = 3
 """The first may find months missing; retention may take one away before the second."""
@@ -51,6 +56,8 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _TableOfTopic:
+    """How a topic is written."""
+
     reader: RowReader
     writer: TableWriter
     tally: Tally | None
@@ -70,16 +77,22 @@ class HistorySink:
         schemas_folder: Path | None = None,
     ) -> None:
         self._settings = settings
+        self._codec = codec
+        self._check = check
         self._database = Database(settings)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._held: dict[Partition, _Held] = {}
         self._preparing = asyncio.Lock()
         self._look_ahead_s = 0.0
+        self._usage_copy: UsageCopy | None = None
         self._tables: dict[str, _TableOfTopic] = {}
         for topic, table in derive_tables(schemas_folder).items():
             reader = RowReader(table, codec, check)
-            tally = Tally(table.column_names) if topic == "usage" else None
-            self._tables[topic] = _TableOfTopic(reader, TableWriter(reader), tally)
+            self._tables[topic] = _TableOfTopic(
+                reader,
+                TableWriter(reader),
+                Tally(table.column_names) if topic == USAGE.name else None,
+            )
 
     async def open(self, place: Partition) -> int:
         """Take a partition over; the schema and the months ahead are there from then on."""
@@ -98,14 +111,12 @@ class HistorySink:
             raise StaleCheckpointError(f"the history of {place} is not open: open it first")
         if not records:
             return start
-        batch = Batch(records)
-        rows = self._tables[place.topic].reader.rows(place, batch, held.recent)
         for _ in range(TRIES):
+            batch = Batch(records)
             try:
-                await self._commit(place, held, start, batch, rows)
+                await self._commit(place, held, start, batch)
             except NoMonthError:
                 await self._create_months(place, batch)
-                rows = iter(batch.held)
             else:
                 held.recent.add(batch.ids)
                 return batch.end
@@ -133,35 +144,41 @@ class HistorySink:
         self._held.clear()
         await self._database.close()
 
-    async def _commit(
-        self, place: Partition, held: _Held, start: int, batch: Batch, rows: Iterator[Row]
-    ) -> None:
+    async def _commit(self, place: Partition, held: _Held, start: int, batch: Batch) -> None:
         try:
             async with self._database.connection() as connection:
                 transaction = connection.transaction()
                 await transaction.start()
                 await checkpoints.advance(connection, place, start, batch.end, held.epoch)
-                await self._fill(connection, place, held, batch, rows)
+                await self._fill(connection, place, held, batch)
                 await transaction.commit()
         except BaseException:
             held.rollups.forget()
             raise
 
-    async def _fill(
-        self, connection: Connection, place: Partition, held: _Held, batch: Batch, rows: Iterator[Row]
-    ) -> None:
+    async def _fill(self, connection: Connection, place: Partition, held: _Held, batch: Batch) -> None:
         """What the checkpoint stands for."""
         table = self._tables[place.topic]
-        written = await table.writer.insert(connection, batch, rows)
+        rollups = None
+        if place.topic == USAGE.name and self._usage_copy is not None:
+            rollups = await self._usage_copy.copied(connection, place, batch, held.recent)
+            if rollups is None:
+                batch.clear()
+        if rollups is None:
+            rows = table.reader.rows(place, batch, held.recent)
+            written = await table.writer.insert(connection, batch, rows)
+            rollups = table.tally.by_minute(written) if table.tally is not None else {}
         await table.writer.refuse(connection, place, batch.refused)
-        if table.tally is not None and written:
-            try:
-                await held.rollups.add(connection, table.tally.by_minute(written))
-            except asyncpg.CheckViolationError as error:
-                raise NoMonthError(str(error)) from None
+        try:
+            await held.rollups.add(connection, rollups)
+        except asyncpg.CheckViolationError as error:
+            raise NoMonthError(str(error)) from None
 
     async def _create_months(self, place: Partition, batch: Batch) -> None:
         table = self._tables[place.topic]
+        if not batch.held:  # the quick way holds no rows
+            batch = Batch(batch.records)
+            deque(table.reader.rows(place, batch, Recent()), maxlen=0)
         months = months_of(map(table.reader.occurred_at_of, batch.held))
         tables = [table.reader.table.name, *(ROLLUP_TABLES if table.tally else ())]
         async with self._database.connection() as connection:
@@ -173,6 +190,17 @@ class HistorySink:
             if not self._look_ahead_s:
                 await self._database.migrate()
                 await self._look_ahead()
+                self._usage_copy = self._quick_way()
+
+    def _quick_way(self) -> UsageCopy | None:
+        """The quick way for the topic that has most of the records; None when it does not know their schema."""
+        reader = self._tables[USAGE.name].reader
+        if self._check is not no_further_check:
+            return None
+        try:
+            return UsageCopy(reader, UsageColumns(reader.table, *self._codec.newest(USAGE)))
+        except (EventsError, ValueError):
+            return None
 
     async def _look_ahead(self) -> None:
         this_month = month_of(time.time_ns() // 1000)

@@ -15,7 +15,7 @@ from projections.history.database import Connection
 from projections.history.rows import NUL_STAND_IN, Batch, Row, RowReader
 
 _STAGE = "incoming"
-_BAD_VALUES = (
+BAD_VALUES = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
@@ -95,7 +95,7 @@ class TableWriter:
             await connection.execute(f"TRUNCATE {_STAGE}")
         except asyncpg.CheckViolationError as error:
             raise NoMonthError(str(error)) from None
-        except _BAD_VALUES as error:
+        except BAD_VALUES as error:
             await savepoint.rollback()
             if len(rows) == 1:
                 reason = InvalidEventError("invalid_value", f"the history cannot hold it: {error}")
@@ -116,7 +116,7 @@ class TableWriter:
             await self._copy(connection, table, rows)
         except asyncpg.CheckViolationError as error:
             raise NoMonthError(str(error)) from None
-        except _BAD_VALUES:
+        except BAD_VALUES:
             await savepoint.rollback()
             return False
         await savepoint.commit()

@@ -1,0 +1,130 @@
+"""The quick way of usage into the history against the general one: the same rows, the same sums, or left over."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.catalogue import TOPICS
+from events.envelope import OutcomeKind
+from events.positions import Partition
+from projections.history.database import POSTGRES_EPOCH_US
+from projections.history.recent import Recent
+from projections.history.rollups import Row, Tally
+from projections.history.rows import Batch, RowReader
+from projections.history.tables import derive_tables
+from projections.history.usage_columns import UsageColumns
+from tests.integration.history.place import Record
+from tests.integration.log import CODEC, NOW_US, usage
+
+TABLE = derive_tables()["usage"]
+COLUMNS = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+PLACE = Partition("usage", 3)
+TEXT = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=40)
+ODD_TEXT = st.text(max_size=5)
+BIG = st.integers(0, 2**63 - 1)
+
+
+@st.composite
+def values(draw: st.DrawFn) -> bytes | None:
+    """Records of usage: plain ones, unusual ones, damaged ones, and none."""
+    texts = TEXT if draw(st.integers(0, 4)) else ODD_TEXT
+    event = replace(
+        usage(draw(st.sampled_from(["acme", "umbrella"]))),
+        occurred_at=draw(st.just(NOW_US) | st.integers(NOW_US - 10**9, NOW_US) | st.integers(0, 2**62)),
+        request_id=draw(texts),
+        user=draw(st.none() | texts),
+        region=draw(st.none() | st.sampled_from(["", "eu"])),
+        team=draw(st.none() | st.sampled_from(["a", "b"])),
+        error=draw(st.none() | texts | st.just("x" * 900)),
+        correlation_id=draw(st.none() | texts),
+        outcome=draw(st.sampled_from(OutcomeKind)),
+        status_code=draw(st.none() | st.integers(-(2**31), 2**31 - 1)),
+        input_tokens=draw(st.integers(0, 200) | BIG),
+        latency_ms=draw(st.integers(-5, 10**6) | BIG),
+        cost_nano_usd=draw(st.none() | st.integers(-(2**40), 2**40)),
+        breaker_epoch=draw(st.none() | BIG),
+        attributes=draw(st.just({}) | st.dictionaries(TEXT, TEXT, max_size=1)),
+    )
+    raw = CODEC.encode(event)
+    match draw(st.integers(0, 9)):
+        case 0:
+            return draw(st.none() | st.binary(max_size=12))
+        case 1:
+            return raw[: draw(st.integers(0, len(raw)))]
+        case 2:
+            at = draw(st.integers(0, len(raw) - 1))
+            return raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
+    return raw
+
+
+def parsed(rows: bytes) -> Iterator[Row]:
+    """Rows of binary COPY as the general way has them."""
+    at = 0
+    while at < len(rows):
+        (count,) = struct.unpack_from(">h", rows, at)
+        assert count == len(TABLE.columns)
+        at += 2
+        row: list[Any] = []
+        for column in TABLE.columns:
+            (length,) = struct.unpack_from(">i", rows, at)
+            at += 4
+            held = rows[at : at + max(length, 0)]
+            row.append(None if length < 0 else _value(column.sql_type, held))
+            at += len(held)
+        yield tuple(row)
+
+
+def _value(sql_type: str, held: bytes) -> Any:
+    match sql_type:
+        case "uuid":
+            assert len(held) == 16
+            return str(UUID(bytes=held))
+        case "jsonb":
+            assert held[:1] == b"\1"
+            return held[1:].decode()
+        case "text":
+            return held.decode()
+        case "timestamp with time zone":
+            assert len(held) == 8
+            return int.from_bytes(held, signed=True) + POSTGRES_EPOCH_US
+    assert len(held) == (4 if sql_type == "integer" else 8)
+    return int.from_bytes(held, signed=True)
+
+
+@given(st.lists(values(), min_size=1, max_size=12))
+def test_what_the_quick_way_takes_is_what_the_general_way_reads(raw: list[bytes | None]) -> None:
+    """Bytes of binary COPY, ids and rollups of the records that are not odd; an unsound record is always odd."""
+    records = [
+        Record("interlock.usage", 3, offset, NOW_US // 1000 + offset, b"acme", value)
+        for offset, value in enumerate(raw, 900)
+    ]
+    block = COLUMNS.block(3, records, ())
+    taken = [record for record, odd in zip(records, block.odd, strict=True) if not odd]
+    batch = Batch(taken)
+    rows = list(RowReader(TABLE, CODEC).rows(PLACE, batch, Recent()))
+    assert not batch.refused
+    assert not batch.duplicates
+    assert list(parsed(block.rows)) == rows
+    assert block.ids == batch.ids
+    assert block.rollups == Tally(TABLE.column_names).by_minute(rows)
+
+
+@given(st.integers(1, 30), st.integers(0, 20))
+def test_the_quick_way_takes_every_plain_call(count: int, again: int) -> None:
+    """Nothing of what gateways usually send is left over, but what was seen before."""
+    events = [usage(user=f"user-{number}", latency_ms=number * 40_000) for number in range(count)]
+    events += [events[number % count] for number in range(again)]
+    records = [
+        Record("interlock.usage", 3, offset, NOW_US // 1000, b"acme", CODEC.encode(event))
+        for offset, event in enumerate(events)
+    ]
+    seen = {events[0].event_id}
+    block = COLUMNS.block(3, records, (seen,))
+    assert block.odd.tolist() == [number == 0 or number >= count for number in range(count + again)]
