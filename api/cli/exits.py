@@ -59,7 +59,7 @@ def code_of(error: BaseException) -> Exit | None:
     from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
     from projections.live.generations import GenerationError
     from projections.live.lock import LockedError, LockLostError
-    from projections.retention.errors import PolicyError
+    from projections.retention.errors import PolicyError, RetentionError
 
     codes: dict[type[BaseException], Exit] = {
         CommandError: error.code if isinstance(error, CommandError) else Exit.FAILED,
@@ -79,6 +79,7 @@ def code_of(error: BaseException) -> Exit | None:
         SinkUnavailableError: Exit.UNAVAILABLE,
         HistoryUnavailableError: Exit.UNAVAILABLE,
         PolicyError: Exit.USAGE,
+        RetentionError: Exit.REFUSED,
         CannotRestoreError: Exit.REFUSED,
         EventsError: Exit.FAILED,
         BrokenPipeError: Exit.OK,

@@ -16,9 +16,9 @@ from projections.archive.compact import compact_partition
 from projections.archive.layout import places_in
 from projections.archive.shelf import Shelf
 from projections.errors import StaleCheckpointError
-from projections.retention.apply_history import drop_sums, pack_month, take_rows
+from projections.retention.apply_history import LOCK_PAUSE_S, LOCK_TRIES, drop_sums, pack_month, take_rows
 from projections.retention.audit import Journal
-from projections.retention.errors import StepRefusedError
+from projections.retention.errors import BusyError, StepRefusedError
 from projections.retention.inventory import Stores
 from projections.retention.log_begin import cut
 from projections.retention.postgres import Session, session
@@ -35,7 +35,7 @@ from projections.retention.steps import (
     Plan,
 )
 
-_ALONE = "SELECT pg_try_advisory_lock(hashtext('interlock retention'), hashtext(current_schema()))"
+ALONE = "SELECT pg_try_advisory_lock(hashtext('interlock retention'), hashtext(current_schema()))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,13 @@ async def apply(
 ) -> list[Outcome]:
     """Carry the plan out. A step that no longer holds is refused and the others go on.
 
-    HistoryUnavailableError and LogUnavailableError end it where it is: a later run goes on from there.
+    HistoryUnavailableError and LogUnavailableError end it where it is: a later run goes on from there. BusyError when
+    another is at work.
     """
-    await asyncio.to_thread(_sweep, stores)
-    await journal.end_interrupted(plan)
     outcomes = []
     async with _Hands(stores) as hands:
+        await asyncio.to_thread(_sweep, stores)
+        await journal.end_interrupted(plan)
         for step in plan.steps:
             await journal.started(step)
             outcome = await _carried_out(hands, step)
@@ -79,7 +80,7 @@ async def _carried_out(hands: _Hands, step: AnyStep) -> Outcome:
 
 
 class _Hands:
-    """Does what steps say. Connects to Postgres with the first step that needs it."""
+    """Does what steps say. Nobody else does so to the same history meanwhile."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -87,6 +88,14 @@ class _Hands:
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
+        if self._stores.history.postgres_dsn is not None:
+            opened = session(self._stores.history, self._stores.retention)
+            self._session = await self._resources.enter_async_context(opened)
+            try:
+                await _be_alone(self._session)
+            except BaseException:
+                await self._resources.aclose()
+                raise
         return self
 
     async def __aexit__(
@@ -99,11 +108,11 @@ class _Hands:
         stores = self._stores
         match step:
             case DropMonth() | DeleteRows():
-                return await take_rows(await self._history(), step, stores.archive, stores.retention.exports)
+                return await take_rows(self._history, step, stores.archive, stores.retention.exports)
             case DropSums():
-                return await drop_sums(await self._history(), step)
+                return await drop_sums(self._history, step)
             case PackMonth():
-                return await pack_month(await self._history(), step)
+                return await pack_month(self._history, step)
             case CutLog():
                 await cut(stores.log, step.place, step.before)
             case DeleteSegment():
@@ -116,15 +125,20 @@ class _Hands:
                 assert_never(step)
         return step.rows
 
-    async def _history(self) -> Session:
+    @property
+    def _history(self) -> Session:
         if self._session is None:
-            opened = session(self._stores.history, self._stores.retention)
-            connection = await self._resources.enter_async_context(opened)
-            # Held until the session ends, however it ends.
-            if not await connection.fetchval(_ALONE):
-                raise StepRefusedError("another `interlock retention apply` is at work on this history")
-            self._session = connection
+            raise StepRefusedError("no history is configured: set INTERLOCK_HISTORY__POSTGRES_DSN")
         return self._session
+
+
+async def _be_alone(connection: Session) -> None:
+    """Take the lock of all applies to this history; it is held until the session ends, however it ends."""
+    for _ in range(LOCK_TRIES):
+        if await connection.fetchval(ALONE):
+            return
+        await asyncio.sleep(LOCK_PAUSE_S)
+    raise BusyError("another `interlock retention apply` is at work on this history: wait for it")
 
 
 def _sweep(stores: Stores) -> None:

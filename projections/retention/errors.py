@@ -15,3 +15,7 @@ class PolicyError(RetentionError):
 
 class StepRefusedError(RetentionError):
     """A step of a plan no longer holds: what it would take has changed since. Plan again."""
+
+
+class BusyError(RetentionError):
+    """Another process is carrying out a plan on the same history."""

@@ -14,7 +14,8 @@ from events.settings import LogSettings
 from projections.archive.verify import verify
 from projections.history.settings import HistorySettings
 from projections.history.sink import HistorySink
-from projections.retention.apply import _ALONE
+from projections.retention.apply import ALONE
+from projections.retention.errors import BusyError
 from projections.retention.postgres import session, time_us
 from projections.retention.steps import DeleteRows, DeleteSegment, DropMonth, PackMonth
 from tests.integration.log import CODEC
@@ -232,9 +233,9 @@ async def test_two_do_not_apply_at_once(filled: Place) -> None:
     found = await filled.plan(policies(QUARTER + "action: export"))
     before = await filled.rows()
     async with session(filled.history, filled.retention) as other:
-        assert await other.fetchval(_ALONE)
-        outcomes = await filled.apply(found)
-    assert {outcome.result for outcome in outcomes} == {AuditResult.REFUSED}
+        assert await other.fetchval(ALONE)
+        with pytest.raises(BusyError):
+            await filled.apply(found)
     assert await filled.rows() == before
     outcomes = await filled.apply(found)
     assert {outcome.result for outcome in outcomes} == {AuditResult.DONE}
