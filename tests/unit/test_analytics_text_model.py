@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -51,15 +52,19 @@ def lookup_model() -> bytes:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder as a downloaded model has it."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-
-    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {word: index for index, word in enumerate(WORDS)},
+            "unk_token": "[UNK]",
+        },
+    }
     home = tmp_path / "tiny-model"
     home.mkdir()
-    tokenizer.save(str(home / "tokenizer.json"))
+    (home / "tokenizer.json").write_text(json.dumps(tokenizer))
     (home / "model.onnx").write_bytes(lookup_model())
     return home
 
