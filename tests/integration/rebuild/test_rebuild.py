@@ -74,9 +74,9 @@ async def test_a_rebuild_beside_live_traffic_loses_and_doubles_nothing(rig: Rig)
             seen = len(heard.told)
             await until(lambda: len(heard.told) > seen + 3)  # noqa: B023 - awaited here
             assert gateway.acknowledged > before
+            assert outcome.dropped == ((1,) if generation == 3 else ())
     await rig.folded()
     assert await rig.violations() == []
-    assert outcome.dropped == (1,)
     assert list(await generations_of(rig).held()) == [2, 3]
 
 
