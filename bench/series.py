@@ -84,7 +84,7 @@ insert into {{child}} (
     bucket, {_KEYS}, 0, sum(calls), sum(successes), sum(failures), {", ".join(f"sum({name})" for name in _ADDED)},
     sum(latency_ms_sum),
     string_agg(substring(int8send((latency_bucket << {COUNT_BITS}) | calls) from 5), '' order by latency_bucket)
-from ({{buckets}}) as buckets group by 1, 2, 3, 4, 5, 6
+from ({{buckets}}) as buckets group by 1, 2, 3, 4, 5, 6 order by 1
 """
 
 _MINUTES = f"""
@@ -93,7 +93,7 @@ insert into {{child}} (
 ) select
     date_trunc('minute', occurred_at, 'UTC'), tenant, provider, model, coalesce(region, ''), coalesce("user", ''), 0,
     {", ".join(f"sum({sql})" for sql in ROW_SUMS.values())}, string_agg({ROW_SKETCH}, '')
-from usage group by 1, 2, 3, 4, 5, 6
+from usage group by 1, 2, 3, 4, 5, 6 order by 1
 """
 """Few calls of a minute are alike, so their entries are left as they are."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,7 +18,8 @@ from projections.history.queries.trends import Trends
 from projections.history.queries.usage import Dimension, Group, Totals
 
 
-class LatencyView(View):
+@dataclass(frozen=True, slots=True)
+class LatencyView:
     """Milliseconds that a half, 90, 95 and 99 percent of the calls did not exceed; off by at most 2%."""
 
     mean: float
@@ -26,25 +29,31 @@ class LatencyView(View):
     p99: float
 
 
-class UsageTotals(View):
-    """Sums over calls."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTotals:
+    """Sums over calls. (A series has thousands of these: made by us, they need no validation.)"""
 
     calls: int
     successes: int
-    failures: int = Field(description="Calls that ended by the provider's fault.")
-    outcomes: dict[str, int] = Field(description="Calls by how they ended, of those ways that occurred.")
+    failures: Annotated[int, Field(description="Calls that ended by the provider's fault.")]
+    outcomes: Annotated[
+        dict[str, int], Field(description="Calls by how they ended, of those ways that occurred.")
+    ]
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int
     cost_usd: UsdOut
-    unpriced_calls: int = Field(description="Calls without a known price; they are not in cost_usd.")
-    latency_ms: LatencyView | None = Field(description="Null without calls.")
+    unpriced_calls: Annotated[
+        int, Field(description="Calls without a known price; they are not in cost_usd.")
+    ]
+    latency_ms: Annotated[LatencyView | None, Field(description="Null without calls.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsagePoint(UsageTotals):
     """One window."""
 
-    at: TimeOut = Field(description="Start of the window.")
+    at: Annotated[TimeOut, Field(description="Start of the window.")]
 
 
 class UsageSeries(View):
@@ -82,10 +91,11 @@ class ChangeView(View):
     p95_latency: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HourOfDay(UsageTotals):
     """All hours of the range that begin at this hour of the UTC day."""
 
-    hour: int = Field(ge=0, le=23)
+    hour: Annotated[int, Field(ge=0, le=23)]
 
 
 class TrendsView(RangeView):
@@ -98,13 +108,15 @@ class TrendsView(RangeView):
     hours_of_day: list[HourOfDay]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShareView(UsageTotals):
     """One group, and how much of the whole it is."""
 
-    group: dict[str, str | None] = Field(
-        description="Value of each dimension; null where the calls had none."
-    )
-    share: float = Field(description="Of the measure that groups are ranked by, 0 to 1.")
+    group: Annotated[
+        dict[str, str | None],
+        Field(description="Value of each dimension; null where the calls had none."),
+    ]
+    share: Annotated[float, Field(description="Of the measure that groups are ranked by, 0 to 1.")]
 
 
 class SplitView(RangeView):
@@ -175,7 +187,7 @@ def _point(at_us: int, totals: Totals) -> UsagePoint:
     return UsagePoint(at=format_time_us(at_us), **_totals(totals))
 
 
-def _totals(totals: Totals) -> dict[str, object]:
+def _totals(totals: Totals) -> dict[str, Any]:
     """The fields of UsageTotals."""
     sums, latency = totals.sums, totals.latencies
     return {

@@ -77,6 +77,8 @@ async def split(
     total = await history.rows(
         summed(whole, pieces_of(span, list(filters)), [], filters, None), whole.arguments
     )
-    *found, of_all = finished([*(sums_of(row) for row in rows), sums_of(total[0]) if total else NOTHING])
+    *found, of_all = finished(
+        [*(sums_of(row, len(by)) for row in rows), sums_of(total[0], 0) if total else NOTHING]
+    )
     groups = [(group_of(row, by), totals) for row, totals in zip(rows, found, strict=True)]
     return Split(groups, of_all, rows[0]["groups"] if rows else 0)

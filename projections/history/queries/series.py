@@ -38,7 +38,7 @@ async def series(
     """The windows that had calls, in the order of their times, then groups. The span holds whole windows."""
     rows = await windows(history, span, grain, [dimension.column for dimension in by], filters)
     groups = [group_of(row, by) for row in rows]
-    totals = finished([sums_of(row) for row in rows])
+    totals = finished([sums_of(row, 1 + len(by)) for row in rows])
     return [Point(row["bucket"], group, one) for row, group, one in zip(rows, groups, totals, strict=True)]
 
 

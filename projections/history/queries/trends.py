@@ -30,7 +30,9 @@ async def trends(history: HistoryReader, span: Span, filters: Filters) -> Trends
     """Of a range of full hours."""
     length_us = span.end_us - span.start_us
     doubled = Span(max(0, span.start_us - length_us), span.end_us)
-    rows = [(row["bucket"], sums_of(row)) for row in await windows(history, doubled, Grain.HOUR, [], filters)]
+    rows = [
+        (row["bucket"], sums_of(row, 1)) for row in await windows(history, doubled, Grain.HOUR, [], filters)
+    ]
     hours = [(at_us, sums) for at_us, sums in rows if at_us >= span.start_us]
     before = added([sums for at_us, sums in rows if at_us < span.start_us])
     of_day = [

@@ -77,9 +77,10 @@ class Sums:
 NOTHING = Sums(dict.fromkeys(SUM_COLUMNS, 0), b"")
 
 
-def sums_of(row: Row) -> Sums:
-    """What a row of a statement by `summed` says."""
-    return Sums({name: row[name] for name in SUM_COLUMNS}, row["latency_sketch"])
+def sums_of(row: Row, keys: int) -> Sums:
+    """What a row of a statement by `summed` says; so many keys come before the sums."""
+    end = keys + len(SUM_COLUMNS)
+    return Sums(dict(zip(SUM_COLUMNS, row[keys:end], strict=True)), row[end])
 
 
 def finished(all_sums: Sequence[Sums]) -> list[Totals]:
