@@ -61,7 +61,10 @@ class SumsMonth:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A closed segment of the archive; `last_us` is the newest record's time. One that is not `packed` can be merged."""
+    """A closed segment of the archive; `last_us` is the newest record's time. One that is not `packed` can be merged.
+
+    `held` is what it surely has: where the log had lost records before they were archived, less than its span.
+    """
 
     place: Partition
     span: Span
@@ -69,6 +72,7 @@ class Segment:
     records: int
     bytes: int
     path: Path
+    held: tuple[Span, ...]
     packed: bool = False
 
     @property

@@ -11,6 +11,7 @@ from events.reader import LogReader
 from events.settings import LogSettings
 from projections.archive.settings import ArchiveSettings
 from projections.history.settings import HistorySettings
+from projections.live.generations import Generations, Stage
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.retention import postgres, shelves
@@ -104,19 +105,35 @@ async def _consumers(stores: Stores) -> tuple[tuple[Consumer, ...], dict[Partiti
     ]
     hints: dict[Partition, int] = {}
     if stores.live is not None:
-        slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(stores.log.partitions)]
-        checkpoints = await stores.live.checkpoints(slots)
-        positions = {
-            Partition(topic, slot.partition): offset
-            for slot, checkpoint in checkpoints.items()
-            for topic, offset in checkpoint.next_offsets.items()
-        }
-        topics = frozenset(topic for topics in TOPICS_OF_LEAD.values() for topic in topics)
-        found.append(Consumer("live", topics, positions))
-        for checkpoint in checkpoints.values():
-            for place, offset in _hints(checkpoint.derived):
-                hints[place] = min(offset, hints.get(place, offset))
+        live = await stores.live.follow()
+        consumer, hints = await _live_consumer(stores.live, stores.log, "live")
+        found.append(consumer)
+        known = await Generations(stores.live.connection, stores.live.settings.namespace).known()
+        for number, noted in known.items():
+            if number != live and noted.stage is Stage.BUILDING:
+                settings = stores.live.settings.model_copy(update={"generation": number})
+                async with LiveStore(settings) as built:
+                    name = f"the live generation {number} that is being built"
+                    found.append((await _live_consumer(built, stores.log, name))[0])
     return tuple(found), hints
+
+
+async def _live_consumer(
+    live: LiveStore, log: LogSettings, name: str
+) -> tuple[Consumer, dict[Partition, int]]:
+    slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(log.partitions)]
+    checkpoints = await live.checkpoints(slots)
+    positions = {
+        Partition(topic, slot.partition): offset
+        for slot, checkpoint in checkpoints.items()
+        for topic, offset in checkpoint.next_offsets.items()
+    }
+    hints: dict[Partition, int] = {}
+    for checkpoint in checkpoints.values():
+        for place, offset in _hints(checkpoint.derived):
+            hints[place] = min(offset, hints.get(place, offset))
+    topics = frozenset(topic for topics in TOPICS_OF_LEAD.values() for topic in topics)
+    return Consumer(name, topics, positions), hints
 
 
 def _hints(derived: Mapping[str, int]) -> Iterator[tuple[Partition, int]]:

@@ -47,8 +47,9 @@ def cutoffs_asked(policies: Policies) -> Iterator[CutoffAsked]:
 
 def rows_asked(policies: Policies, holdings: Holdings, now_us: int, cutoffs: Cutoffs) -> Iterator[RowsAsked]:
     """The months whose rows must be counted one by one."""
+    safe_of = _safe_by_topic(holdings)
     for candidate in _candidates(policies, holdings, now_us, cutoffs):
-        safe = safe_spans(holdings, candidate.month.topic)
+        safe = safe_of[candidate.month.topic]
         if safe and not candidate.takes_all and candidate.policy.action is not Action.COMPRESS:
             yield _asked(candidate, safe)
 
@@ -58,6 +59,7 @@ def history_steps(
 ) -> Iterator[DropMonth | DeleteRows | PackMonth | HeldBack]:
     """Of months that several policies would drop, the first policy takes them."""
     gone: set[str] = set()
+    safe_of = _safe_by_topic(holdings)
     for candidate in _candidates(policies, holdings, now_us, cutoffs):
         month, policy = candidate.month, candidate.policy
         if month.table in gone:
@@ -66,7 +68,7 @@ def history_steps(
             if not month.packed:
                 yield PackMonth(**_facts(candidate, Counted(month.rows, month.bytes, _first(month))))
             continue
-        step = _taken(candidate, holdings, rows)
+        step = _taken(candidate, holdings, safe_of[month.topic], rows)
         if isinstance(step, DropMonth):
             gone.add(month.table)
         if step is not None:
@@ -74,10 +76,9 @@ def history_steps(
 
 
 def _taken(
-    candidate: Candidate, holdings: Holdings, rows: Mapping[RowsAsked, Counted]
+    candidate: Candidate, holdings: Holdings, safe: PlacedSpans, rows: Mapping[RowsAsked, Counted]
 ) -> DropMonth | DeleteRows | HeldBack | None:
     month = candidate.month
-    safe = safe_spans(holdings, month.topic)
     if "*" in candidate.except_tenants:
         return HeldBack(
             candidate.policy.name, month.subject, month.rows, "a hold of the policies keeps all tenants"
@@ -96,6 +97,10 @@ def _taken(
     whole = taken.rows == month.rows and covered(month.spans, safe) and not month.stays
     kind = DropMonth if whole else DeleteRows
     return kind(selection=candidate.selection(safe), **_facts(candidate, taken))
+
+
+def _safe_by_topic(holdings: Holdings) -> dict[str, PlacedSpans]:
+    return {topic: safe_spans(holdings, topic) for topic in {month.topic for month in holdings.months}}
 
 
 def _held_back(candidate: Candidate, holdings: Holdings) -> HeldBack:

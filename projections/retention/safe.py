@@ -34,10 +34,13 @@ def safe_spans(holdings: Holdings, topic: str) -> PlacedSpans:
 
 
 def _safe(holdings: Holdings, topic: str) -> Iterator[tuple[int, Span]]:
-    places = sorted({segment.place for segment in holdings.segments if segment.place.topic == topic})
-    for place in places:
+    held: dict[Partition, list[Span]] = {}
+    for segment in holdings.segments:
+        if segment.place.topic == topic:
+            held.setdefault(segment.place, []).extend(segment.held)
+    for place, spans in sorted(held.items()):
         limit = consumed(holdings, place)
-        for run in runs(one.span for one in holdings.segments if one.place == place):
+        for run in runs(spans):
             end = run.end if limit is None else min(run.end, limit)
             if run.start < end:
                 yield place.number, Span(run.start, end)
@@ -68,13 +71,20 @@ def why_not(holdings: Holdings, topic: str, spans: PlacedSpans) -> str:
     reasons = []
     for number, span in spans:
         place = Partition(topic, number)
-        held = runs(one.span for one in holdings.segments if one.place == place)
+        held = runs(span for one in holdings.segments if one.place == place for span in one.held)
         if not any(run.covers(span) for run in held):
-            end = max((run.end for run in held if run.start <= span.start), default=0)
-            reasons.append(f"the archive holds {place} to {end}, not to {span.end}")
+            reasons.append(
+                f"the archive holds of {place} {_written(held)}, not all from {span.start} to {span.end}"
+            )
         reasons += [
             f"{consumer.name} has consumed {place} to {consumer.positions.get(place, 0)}, not to {span.end}"
             for consumer in holdings.consumers
             if topic in consumer.topics and consumer.positions.get(place, 0) < span.end
         ]
     return "; ".join(reasons)
+
+
+def _written(held: list[Span]) -> str:
+    """The newest pieces, for people."""
+    pieces = [f"{run.start} to {run.end}" for run in held[-3:]]
+    return ("… " if len(held) > 3 else "") + (", ".join(pieces) or "nothing")

@@ -8,6 +8,7 @@ from pathlib import Path
 from projections.archive.chain import read_chain
 from projections.archive.compact import runs
 from projections.archive.layout import PARTIAL, places_in
+from projections.archive.manifest import Manifest
 from projections.archive.settings import ArchiveSettings
 from projections.archive.shelf import Shelf
 from projections.retention.holdings import Segment, StoredFile
@@ -40,6 +41,7 @@ def _of_place(archive: ArchiveSettings, shelf: Shelf) -> Iterator[Segment]:
                 manifest.records,
                 sum(file.bytes for file in manifest.files),
                 shelf.folder,
+                tuple(_held(leaf) for leaf in manifest.leaves),
                 packed=manifest.first_offset not in loose,
             )
 
@@ -63,6 +65,11 @@ def _files(store: Store, folder: Path, pattern: str) -> Iterator[StoredFile]:
             continue
         name = path.relative_to(folder).as_posix()
         yield StoredFile(store, path, name, about.st_size, about.st_mtime_ns // 1000)
+
+
+def _held(leaf: Manifest) -> Span:
+    """What the log had lost by then is missing at a segment's begin: its records are at most the last of its offsets."""
+    return Span(max(leaf.first_offset, leaf.next_offset - leaf.records), leaf.next_offset)
 
 
 def _has(path: Path, size: int) -> bool:

@@ -120,7 +120,7 @@ async def test_what_the_archive_does_not_hold_stays(
         plan = await found.plan(wanted)
         assert not plan.steps
         assert len(plan.held_back) == 4
-        assert "the archive holds usage-" in plan.held_back[0].why
+        assert "the archive holds of usage-" in plan.held_back[0].why
         await found.feed(found.archive_sink)
         assert len((await found.plan(wanted)).steps) == 4
 

@@ -51,7 +51,7 @@ def worlds(draw: st.DrawFn) -> World:
                 rows.append(row)
         cuts = sorted({0, *draw(st.lists(st.integers(0, count), max_size=4))})
         segments += [
-            segment(place, start, end, appended[end - 1])
+            segment(place, start, end, appended[end - 1], draw(st.sampled_from((0, 0, 0, end - start - 1))))
             for start, end in pairwise(cuts)
             if draw(st.integers(0, 7))
         ]
@@ -120,7 +120,9 @@ def some_policies(draw: st.DrawFn) -> Policies:
 
 def _is_safe(world: World, place: Partition, offset: int) -> bool:
     """Said apart from the code: a segment has it, and every projection has passed it."""
-    archived = any(one.place == place and one.span.start <= offset < one.span.end for one in world.segments)
+    archived = any(
+        one.place == place and one.span.end - one.records <= offset < one.span.end for one in world.segments
+    )
     return archived and all(consumer.positions[place] > offset for consumer in world.consumers)
 
 

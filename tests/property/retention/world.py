@@ -162,6 +162,15 @@ def _spans(rows: list[Row]) -> Iterator[tuple[int, int, int]]:
         yield number, min(offsets), max(offsets)
 
 
-def segment(place: Partition, start: int, end: int, last_us: int, path: Path = Path("segment")) -> Segment:
-    """A segment of the model's archive."""
-    return Segment(place, Span(start, end), last_us, end - start, (end - start) * ROW_BYTES, path)
+def segment(place: Partition, start: int, end: int, last_us: int, missing: int = 0) -> Segment:
+    """A segment of the model's archive; the log had lost `missing` of its records before it was written."""
+    held = Span(start + missing, end)
+    return Segment(
+        place,
+        Span(start, end),
+        last_us,
+        held.end - held.start,
+        (end - start) * ROW_BYTES,
+        Path("segment"),
+        (held,),
+    )
