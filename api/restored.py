@@ -8,6 +8,7 @@ from pathlib import Path
 
 from api.settings import Settings
 from events.settings import LogSettings
+from projections.archive.compact import compact
 from projections.archive.layout import places_in
 from projections.archive.restore import Progress, restore
 from projections.archive.settings import ArchiveSettings
@@ -31,6 +32,8 @@ async def restore_log(archive: ArchiveSettings, log: LogSettings, say: Callable[
         say("the servers are up; the log is a new and empty one")
         return
     begun_s = said_s = time.monotonic()
+    # Large files are read quickly, and come to lie on the log in large batches.
+    await compact(archive, lambda _: None)
 
     def progress(now: Progress) -> None:
         nonlocal said_s

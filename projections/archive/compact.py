@@ -62,12 +62,12 @@ def compact_partition(shelf: Shelf, settings: ArchiveSettings, compressor: Execu
     if before.findings:
         return _outcome(shelf.place, before, before, "it is damaged: see `interlock archive verify`")
     try:
-        with shelf.locked():
-            _tidy(shelf)
         for run in runs(before.segments, settings.segment_bytes):
             with shelf.locked():
+                _check_unchanged(shelf, run)
                 _merge(shelf, run, settings, compressor)
-                _tidy(shelf)
+        with shelf.locked():
+            _tidy(shelf)
     except (OSError, DamagedFileError) as error:
         return _outcome(shelf.place, before, read_chain(shelf), str(error))
     return _outcome(shelf.place, before, read_chain(shelf), None)
@@ -90,6 +90,13 @@ def runs(segments: Sequence[Manifest], segment_bytes: int) -> Iterator[Sequence[
         run.append(segment)
     if len(run) > 1:
         yield run
+
+
+def _check_unchanged(shelf: Shelf, run: Sequence[Manifest]) -> None:
+    """Nobody else has merged these meanwhile."""
+    now = {segment.first_offset: segment for segment in read_chain(shelf).segments}
+    if any(now.get(segment.first_offset) != segment for segment in run):
+        raise BlockingIOError(f"{shelf.folder} is being merged by another process")
 
 
 def _merge(shelf: Shelf, run: Sequence[Manifest], settings: ArchiveSettings, compressor: Executor) -> None:
