@@ -189,7 +189,7 @@ EVENTS = {
 }
 INDEXES = {
     "health": ("provider, occurred_at",),
-    "usage": ("tenant, occurred_at",),
+    "usage": (),
     "routing": ("tenant, occurred_at", "request_id"),
     "outcomes": ("provider, occurred_at",),
     "breakers": ("provider, model, occurred_at",),
@@ -271,9 +271,10 @@ def upgrade() -> None:
         for index in ("occurred_at", *INDEXES[table]):
             op.execute(f"CREATE INDEX ON {table} ({index})")
         _ends(table, "PRIMARY KEY (event_id)")
-    # Asked for seldom and written always: a filter for each range of pages, at a tenth of the cost of a tree.
+    # Written always and asked for seldom: filters for ranges of pages, at a tenth of the cost of trees. They find a
+    # request and a small tenant; the calls of a large one are never far apart in `occurred_at`.
     op.execute(
-        "CREATE INDEX ON usage USING brin (request_id text_bloom_ops) "
+        "CREATE INDEX ON usage USING brin (tenant text_bloom_ops, request_id text_bloom_ops) "
         "WITH (autosummarize = on, pages_per_range = 64)"
     )
     for table in ROLLUPS:
