@@ -129,7 +129,7 @@ class SinkRunner:
             await asyncio.gather(
                 *(self._write(consumer, self._partition(place), found) for place, found in fetched.items())
             )
-            await self._close_due()
+            await self._close_due(consumer)
         await self._tell_group(consumer)
 
     async def _open(self, consumer: AIOKafkaConsumer, ends: LogEnds, partition: Partition) -> None:
@@ -191,11 +191,17 @@ class SinkRunner:
         except (IllegalStateError, SinkUnavailableError) as also:
             _log.info("let go of a partition", sink=self.sink.name, partition=str(partition), why=repr(also))
 
-    async def _close_due(self) -> None:
+    async def _close_due(self, consumer: AIOKafkaConsumer) -> None:
         try:
             self._places.made_durable(await self.sink.tick())
         except SinkUnavailableError as error:
             _log.warning("a sink cannot close what is due", sink=self.sink.name, why=str(error))
+        except (FencedError, StaleCheckpointError) as error:
+            # Which partition it was shows when they are opened: without new records nothing else would.
+            for partition in [
+                one for one, place in self._places.held.items() if place.next_offset is not None
+            ]:
+                await self._lose(consumer, partition, error)
 
     async def _tell_group(self, consumer: AIOKafkaConsumer) -> None:
         """The durable positions, for lag; what fails is told again with the next."""

@@ -47,18 +47,23 @@ class Checkpoints:
         await self.write(place, taken)
         return taken
 
-    async def check(self, place: Partition, mine: Checkpoint) -> None:
-        """FencedError when another took it over, StaleCheckpointError when it is not where it was left."""
+    async def check(self, place: Partition, mine: Checkpoint, attempted: Checkpoint | None) -> Checkpoint:
+        """The checkpoint that is there: mine, or one whose write was attempted and not answered.
+
+        FencedError when another took the partition over, StaleCheckpointError when it is not where it was left.
+        """
         found = await self._chroma.by_id(self.collection, [str(place)])
         if not found:
             raise StaleCheckpointError(f"the checkpoint of {place} is gone: the collections were emptied")
         now = _read(found[str(place)])
         if (now.epoch, now.owner) != (mine.epoch, mine.owner):
             raise FencedError(f"{place} was taken over by {now.owner}", owner=now.owner, epoch=now.epoch)
-        if now.next_offset != mine.next_offset:
-            raise StaleCheckpointError(
-                f"the checkpoint of {place} is {now.next_offset}, expected {mine.next_offset}"
-            )
+        for known in (mine, attempted):
+            if known is not None and now.next_offset == known.next_offset:
+                return known
+        raise StaleCheckpointError(
+            f"the checkpoint of {place} is {now.next_offset}, expected {mine.next_offset}"
+        )
 
     async def write(self, place: Partition, checkpoint: Checkpoint) -> None:
         """Put it there."""

@@ -21,7 +21,7 @@ class Gathering:
     """One owned partition. `next_offset` is the next to read; below `checkpoint.next_offset` all is durable.
 
     Records below the checkpoint come again after an opening: only their ids are remembered. `changed_since_s` is the
-    monotonic time of the oldest change that is not durable.
+    monotonic time of the oldest change that is not durable. `attempted` is a checkpoint whose write was not answered.
     """
 
     place: Partition
@@ -31,6 +31,7 @@ class Gathering:
     windows: dict[Key, Window] = field(default_factory=dict)
     changed: set[Key] = field(default_factory=set)
     changed_since_s: float | None = None
+    attempted: Checkpoint | None = None
 
     def admit(self, record: LogRecord) -> Event | None:
         """The event of a record that counts and is not in the documents yet."""
@@ -72,7 +73,7 @@ class Gathering:
 
     def written(self, checkpoint: Checkpoint, most_windows: int) -> None:
         """All that was gathered is durable. Windows are kept for what comes next, a bounded number of them."""
-        self.checkpoint = checkpoint
+        self.checkpoint, self.attempted = checkpoint, None
         self.changed.clear()
         self.changed_since_s = None
         if len(self.windows) > most_windows:

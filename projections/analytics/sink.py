@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-import structlog
-
 from events.codec import Codec
 from events.positions import Partition
 from events.reader import LogRecord
@@ -31,12 +29,10 @@ from projections.analytics.places import client, full_name, prepare
 from projections.analytics.retention import cutoffs_us, delete_expired
 from projections.analytics.settings import AnalyticsSettings
 from projections.analytics.windows import ASPECT_OF_TOPIC, Key, Lengths, Window
-from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
+from projections.errors import FencedError, ProjectionError, SinkUnavailableError, StaleCheckpointError
 
 FOLDED_AT_ONCE = 500
 WINDOWS_AT_ONCE = 200
-
-_log = structlog.get_logger(__name__)
 
 
 def _wall_clock_us() -> int:
@@ -151,17 +147,16 @@ class AnalyticsSink:
     async def _flush_all(self, due: Sequence[Gathering]) -> dict[Partition, int]:
         """Each by itself: one that fails leaves the others alone, and is written again at the next tick."""
         durable: dict[Partition, int] = {}
-        failed: SinkUnavailableError | None = None
+        failed: ProjectionError | None = None
         for held in due:
             try:
                 await self._flush(held)
                 durable[held.place] = held.checkpoint.next_offset
             except SinkUnavailableError as error:
-                failed = error
+                failed = failed or error
             except (FencedError, StaleCheckpointError) as error:
-                # The next records of the partition find it closed, and have it opened again.
                 self._held.pop(held.place, None)
-                _log.warning("analytics let go of a partition", partition=str(held.place), why=str(error))
+                failed = error
         if failed is not None:
             raise failed
         return durable
@@ -172,14 +167,20 @@ class AnalyticsSink:
             held.changed_since_s = None
             return
         for keys in chunks(sorted(held.changed), WINDOWS_AT_ONCE):
-            await self._checkpoints.check(held.place, held.checkpoint)
+            await self._check(held)
             windows = [held.windows[key] for key in keys]
             for window in windows:
                 window.applied = target.next_offset
             await self._write(windows)
-        await self._checkpoints.check(held.place, held.checkpoint)
+        await self._check(held)
+        held.attempted = target
         await self._checkpoints.write(held.place, target)
         held.written(target, self._settings.flush_windows)
+
+    async def _check(self, held: Gathering) -> None:
+        """That the partition is still ours, and where we left it: with the last checkpoint, or with one not answered."""
+        held.checkpoint = await self._checkpoints.check(held.place, held.checkpoint, held.attempted)
+        held.attempted = None
 
     async def _write(self, windows: Sequence[Window]) -> None:
         """Of each window the documents that follow from it first, then the one that carries its sums."""

@@ -14,6 +14,7 @@ from bench.usage_records import usage_events
 from embedded.chroma import ChromaServer
 from events.positions import Partition
 from events.usage_recorded import UsageRecorded
+from projections.analytics.checkpoints import Checkpoint, Checkpoints
 from projections.analytics.chroma import Chroma
 from projections.analytics.documents import COLLECTIONS, COST, PERFORMANCE, USAGE
 from projections.analytics.places import full_name
@@ -132,6 +133,43 @@ async def test_a_write_whose_answer_was_lost_is_not_doubled(
     assert await sink.drain() == {PLACE: len(whole)}
     await sink.close()
     assert totals_of(await documents(settings)) == naive_totals(events)
+
+
+async def test_a_checkpoint_whose_answer_was_lost_is_taken_for_done(
+    settings: AnalyticsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was gathered since goes on from it, and nobody has to open the partition again."""
+    events = traffic(200)
+    whole = records(events)
+    sink = sink_at(settings)
+    await sink.open(PLACE)
+    await sink.write(PLACE, 0, whole[:100])
+    write = Checkpoints.write
+
+    async def lose_answer(self: Checkpoints, place: Partition, checkpoint: Checkpoint) -> None:
+        await write(self, place, checkpoint)
+        raise SinkUnavailableError("the answer was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "write", lose_answer)
+        with pytest.raises(SinkUnavailableError):
+            await sink.drain()
+    await sink.write(PLACE, 100, whole[100:])
+    assert await sink.drain() == {PLACE: len(whole)}
+    await sink.close()
+    assert totals_of(await documents(settings)) == naive_totals(events)
+
+
+async def test_a_tick_tells_of_a_partition_that_was_lost(settings: AnalyticsSettings) -> None:
+    """Also one to which nothing comes any more is opened again, for the driver hears of it."""
+    first, second = sink_at(settings), sink_at(settings)
+    await first.open(PLACE)
+    await first.write(PLACE, 0, records([usage()]))
+    await second.open(PLACE)
+    with pytest.raises(FencedError):
+        await first.drain()
+    await first.close()
+    await second.close()
 
 
 async def test_a_repeated_event_counts_once_also_across_a_restart(settings: AnalyticsSettings) -> None:
