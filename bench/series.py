@@ -9,7 +9,10 @@ is shown beside.
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from statistics import quantiles
@@ -18,6 +21,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from api.cli.serve import GARBAGE_AFTER_OBJECTS
 from api.resources.usage_history import series_view
 from bench.lab import Lab
 from bench.report import Row, show
@@ -108,10 +112,11 @@ async def run(_: Lab) -> dict[str, Any]:
         try:
             filled_s = await _fill(server.address)
             async with HistoryReader(HistorySettings(postgres_dsn=server.address)) as history:
-                random = Random(7)
-                await _ask(history, _questions(random, 10))
-                found = await _ask(history, _questions(random, QUESTIONS))
-                by_rows = await _ask(history, _questions_by_team(random, BY_ROWS))
+                with _garbage_as_in_the_api():
+                    random = Random(7)
+                    await _ask(history, _questions(random, 10))
+                    found = await _ask(history, _questions(random, QUESTIONS))
+                    by_rows = await _ask(history, _questions_by_team(random, BY_ROWS))
         finally:
             await server.stop()
     by_window = {grain: [took for took, (_, asked, _, _) in found if asked is grain] for grain in Grain}
@@ -135,6 +140,19 @@ async def run(_: Lab) -> dict[str, Any]:
         "series_by_rows_p95_ms": _share([took for took, _ in by_rows], 95),
         "series_calls": CALLS,
     }
+
+
+@contextmanager
+def _garbage_as_in_the_api() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER_OBJECTS, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _questions(random: Random, count: int) -> list[Question]:
