@@ -169,6 +169,8 @@ class _Restoring:
                 count += 1
             else:
                 carried = None
+            if not count:
+                raise CannotRestoreError(f"{place}: the record at {first} is too large for the producer")
             await self._send(producer, place, batch, first)
             self.done += count
             self.progress(Progress(self.done, self.of_records))

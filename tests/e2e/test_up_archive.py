@@ -29,7 +29,14 @@ async def ranges(console: Console) -> dict[str, object]:
 async def breaker(console: Console) -> dict[str, object]:
     """The breaker as the fold has it, without what depends on the time of asking."""
     shown = await console.run("breakers", "show", "openai/gpt-4o", "--json")
-    return {name: shown.json[name] for name in ("recorded_state", "epoch", "version", "since", "open_until", "reason")} if shown.code == 0 else {}
+    return (
+        {
+            name: shown.json[name]
+            for name in ("recorded_state", "epoch", "version", "since", "open_until", "reason")
+        }
+        if shown.code == 0
+        else {}
+    )
 
 
 @pytest.mark.timeout(240)
