@@ -110,6 +110,7 @@ class Holdings:
     hints: PositionVector = field(default_factory=dict)
     log_is_cut: bool = True
     has_archive: bool = True
+    has_exports: bool = True
     files: tuple[StoredFile, ...] = ()
 
 

@@ -51,6 +51,7 @@ async def planned(stores: Stores, policies: Policies, now_us: int) -> tuple[Plan
         log=log,
         log_is_cut=await _log_is_cut(stores, policies, log),
         has_archive=stores.archive.folder is not None,
+        has_exports=stores.retention.exports is not None,
         segments=await asyncio.to_thread(shelves.segments, stores.archive),
         files=await asyncio.to_thread(shelves.files, stores.archive, stores.retention.exports),
     )

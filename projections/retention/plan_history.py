@@ -12,6 +12,8 @@ from projections.retention.safe import covered, meet, safe_spans, why_not
 from projections.retention.selection import Selection
 from projections.retention.steps import DeleteRows, DropMonth, HeldBack, PackMonth
 
+_NO_EXPORTS = "there is no folder to export to: set INTERLOCK_RETENTION__EXPORTS"
+
 Cutoffs = Mapping[CutoffAsked, int | None]
 
 
@@ -83,6 +85,8 @@ def _taken(
         return HeldBack(
             candidate.policy.name, month.subject, month.rows, "a hold of the policies keeps all tenants"
         )
+    if candidate.policy.action is Action.EXPORT and not holdings.has_exports:
+        return HeldBack(candidate.policy.name, month.subject, month.rows, _NO_EXPORTS)
     if candidate.takes_all:
         if not covered(month.spans, safe):
             return _held_back(candidate, holdings)

@@ -20,7 +20,7 @@ from pydantic import (
 from events.catalogue import TOPICS
 from projections.retention.amounts import age_us, size_bytes
 from projections.retention.columns import check
-from projections.retention.condition import Condition, parse
+from projections.retention.condition import Condition, ConditionError, parse
 from projections.retention.glob import matches
 
 STATE_TOPICS = frozenset({"overrides", "providers", "budgets"})
@@ -164,7 +164,10 @@ class Policy(_Model):
                 "compress goes by whole months and segments: leave tenants, where and precision out"
             )
         if self.where is not None:
-            check(parse(self.where), self.chosen_topics)
+            try:
+                check(parse(self.where), self.chosen_topics)
+            except ConditionError as error:
+                raise ValueError(f"where: {error}") from None
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -185,6 +186,23 @@ async def test_a_late_row_is_not_dropped_with_its_month(filled: Place) -> None:
     assert "late" not in {row["tenant"] for row in await filled.rows()}
 
 
+async def test_late_rows_that_come_while_months_are_dropped_all_stay(filled: Place) -> None:
+    """The sink writes into the very months that go, at the same time: nothing of it is lost, and neither gives up."""
+    found = await filled.plan(policies(QUARTER + "action: aggregate_then_delete"))
+
+    async def write_late() -> None:
+        for number in range(15):
+            await filled.append([usage_at(100 + 20 * (number % 5), "late") for _ in range(10)])
+            await filled.feed(filled.history_sink)
+
+    outcomes, _ = await asyncio.gather(filled.apply(found), write_late())
+    assert {outcome.result for outcome in outcomes} <= {AuditResult.DONE, AuditResult.REFUSED}
+    late = [row for row in await filled.rows() if row["tenant"] == "late"]
+    assert len(late) == 150
+    calls = await filled.connection.fetchval("SELECT sum(calls) FROM usage_by_day WHERE tenant = 'late'")
+    assert calls == 150
+
+
 async def test_rows_stay_until_their_sums_are_there(filled: Place) -> None:
     """Aggregate, then delete: a day that the rollups lack keeps its month."""
     await filled.connection.execute("DELETE FROM usage_by_day WHERE bucket < '2023-05-15'")
@@ -252,6 +270,14 @@ async def test_an_export_is_never_replaced_by_less(filled: Place) -> None:
     assert "it stays" in outcomes[0].detail
     assert files
     assert all(path.read_bytes() == content for path, content in files.items())
+
+
+async def test_without_a_folder_nothing_is_exported(filled: Place) -> None:
+    """The plan says which setting is missing."""
+    filled.retention = filled.retention.model_copy(update={"exports": None})
+    plan = await filled.plan(policies(QUARTER + "action: export"))
+    assert not plan.steps
+    assert "set INTERLOCK_RETENTION__EXPORTS" in plan.held_back[0].why
 
 
 async def test_a_month_is_packed_once(filled: Place) -> None:

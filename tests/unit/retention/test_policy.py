@@ -85,7 +85,10 @@ def test_what_operators_set_is_never_chosen() -> None:
             "store: history\naction: delete\nolder_than: 1d\ncolour: red",
             "p.yaml:7: policies.0.colour: no such key",
         ),
-        ("store: history\naction: delete\ntopics: [usage]\nwhere: a = 1", "usage has no column 'a'"),
+        (
+            "store: history\naction: delete\ntopics: [usage]\nwhere: a = 1",
+            "policies.0: where: usage has no column 'a'",
+        ),
         ("store: history\naction: delete\nolder_than: 1d\ntenants: ['[ab]']", "a pattern knows * and ? only"),
         ("store: history\naction: delete\nolder_than: 1d\ntopics: [usages]", "no topic is named 'usages'"),
         ("store: history\nolder_than: 1d", "p.yaml:3: policies.0.action: is missing, add it"),
