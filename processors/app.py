@@ -20,9 +20,10 @@ from events.registry import open_registry
 from events.settings import LogSettings
 from processors.batching import BatchSchema, BatchTransport, consumer_of
 from processors.folds import fold_factories
+from processors.recorded import Past
 from processors.slot_runner import Ports
 from processors.slot_table import SlotTable
-from projections.live.slots import TOPICS_OF_LEAD
+from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
@@ -82,7 +83,11 @@ async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], N
             consumer_of(app).acknowledge(TP(log.full_name(topic), partition), offset)
 
         ports = Ports(log, store, publisher, LogReader(log), owner, committed, acknowledge)
-        table = SlotTable(app, ports, fold_factories(log, codec, ports.reader, store))
+
+        def past_of(slot: Slot) -> Past:
+            return Past(log, codec, ports.reader, slot.partition)
+
+        table = SlotTable(app, ports, fold_factories(past_of, store))
         _wire(app, table, log)
         resources.push_async_callback(app.stop)
         # Slots end first: they use all the rest.

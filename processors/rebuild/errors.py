@@ -15,6 +15,10 @@ class LogEndsEarlyError(RebuildError):
     """The log has less than the live generation has folded: it is another log."""
 
 
+class LiveWentBackError(RebuildError):
+    """The live generation was flushed or rolled back meanwhile, and is behind the new one."""
+
+
 class DerivedAgainError(RebuildError):
     """A fold derived an event where all that was derived should be on the log."""
 

@@ -15,6 +15,7 @@ from processors.folds import fold_factories
 from processors.rebuild.bad_records import BadRecord, NothingAppended, lettered
 from processors.rebuild.compare import compare
 from processors.rebuild.handover import sealed
+from processors.rebuild.kept_past import KeptPast
 from processors.rebuild.pace import Pace
 from processors.rebuild.plan import NOMINAL_EVENTS_PER_S, Plan, parts_of
 from processors.rebuild.progress import Progress
@@ -165,7 +166,7 @@ class Rebuild:
         async with sealed(old, self.slots, self.publisher, token) as targets:
             for each in rebuilds.values():
                 each.pace = Pace(None)
-                each.forget()
+                await each.look_again()
             await self._reach(rebuilds, targets)
             comparison = await compare(old, new, self.slots)
             if comparison.is_equal:
@@ -196,10 +197,12 @@ class Rebuild:
             raise AssertionError(f"{topic}-{partition} has no target")
 
         ports = Ports(self.log, new, judge, self.reader, token, unknown, lambda *_: None)
-        factories = fold_factories(self.log, self.codec, self.reader, new)
+        pasts = {slot: KeptPast(self.log, self.codec, self.reader, slot.partition) for slot in self.slots}
+        factories = fold_factories(pasts.__getitem__, new)
         pace = Pace(self.options.max_events_per_s)
         return {
-            slot: SlotRebuild(slot, factories[slot.lead], ports, pace, self.progress) for slot in self.slots
+            slot: SlotRebuild(slot, factories[slot.lead], ports, pasts[slot], pace, self.progress)
+            for slot in self.slots
         }
 
     async def _plan(

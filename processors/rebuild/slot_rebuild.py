@@ -12,7 +12,8 @@ from events.reader import LogRecord, Range
 from processors.batching import RecordBatch
 from processors.fold import FoldFactory
 from processors.rebuild.bad_records import Unguarded
-from processors.rebuild.errors import LogEndsEarlyError
+from processors.rebuild.errors import LiveWentBackError, LogEndsEarlyError
+from processors.rebuild.kept_past import KeptPast
 from processors.rebuild.pace import Pace
 from processors.rebuild.progress import Progress
 from processors.rebuild.target import Target
@@ -31,6 +32,7 @@ class SlotRebuild:
     slot: Slot
     new_fold: FoldFactory
     ports: Ports
+    past: KeptPast
     pace: Pace
     progress: Progress
     _reached: Target | None = field(init=False, default=None)
@@ -45,12 +47,18 @@ class SlotRebuild:
                 await self._fold(target)
                 await self._keep_hints(target)
                 self._reached = target
-            except StaleCheckpointError as error:
+            except BaseException as error:
+                self.past.forget()
+                if not isinstance(error, StaleCheckpointError):
+                    raise
                 _log.warning("the new generation was changed by others: loading it anew", why=str(error))
 
-    def forget(self) -> None:
-        """Look at the store again at the next `reach`: it may have been flushed."""
-        self._reached = None
+    async def look_again(self) -> None:
+        """Ask the store whether what was reached is still there: it may have been flushed."""
+        held = (await until_done("live", lambda: self.ports.store.checkpoints((self.slot,))))[self.slot]
+        if self._reached is not None and held.next_offsets != self._reached.next_offsets:
+            self._reached = None
+            self.past.forget()
 
     async def _fold(self, target: Target) -> None:
         async def committed(topic: str, _: int) -> int:
@@ -62,6 +70,7 @@ class SlotRebuild:
         # Few records first: settings and overrides, then what they are about.
         for topic in reversed(TOPICS_OF_LEAD[self.slot.lead]):
             await self._read(runner, topic, target.next_offsets.get(topic, 0))
+        self.past.came_to(runner.next_offsets)
 
     async def _read(self, runner: SlotRunner, topic: str, end: int) -> None:
         number = self.slot.partition
@@ -76,7 +85,7 @@ class SlotRebuild:
                 "has folded: is this the log that it was folded from?"
             )
         if runner.next_offsets[topic] > end:
-            raise LogEndsEarlyError(
+            raise LiveWentBackError(
                 f"the new generation is at {runner.next_offsets[topic]} of {topic}-{number}, beyond the live one, which is at "
                 f"{end}: the live one went back; begin again with --anew"
             )
