@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import append, archive, breaker_check, fold, history, memory, open_seen, search, series
+from bench import append, archive, breaker_check, fold, history, memory, open_seen, rebuild, search, series
 from bench.lab import Lab, open_lab
 
 MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
@@ -20,6 +20,7 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "series": series.run,
     "search": search.run,
     "archive": archive.run,
+    "rebuild": rebuild.run,
     "memory": memory.run,
 }
 ONLY_WHEN_NAMED = frozenset({"memory"})
@@ -33,6 +34,7 @@ HEADLINES = (
     "history_vs_copy",
     "series_p95_ms",
     "search_p95_ms",
+    "rebuild_vs_decode",
 )
 
 

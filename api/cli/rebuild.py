@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import typer
 
 from api.cli.exits import CommandError, run
 from api.cli.output import AsJson, aside, print_facts, print_json, print_table, remark, say
+from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -53,6 +55,8 @@ def live(
 
     Live traffic goes on. Interrupted, it goes on where it was when it is run again.
     """
+    import uvloop
+
     from api.settings import load_settings
     from processors.rebuild.rebuild import Options
 
@@ -61,7 +65,7 @@ def live(
     if dry_run:
         _show_plan(run(_plan(settings, options)), as_json)
         return
-    outcome = run(_rebuild(settings, options))
+    outcome = run(_rebuild(settings, options), uvloop.new_event_loop)
     _show(outcome, as_json)
     if not outcome.is_live:
         raise CommandError(
@@ -92,6 +96,8 @@ async def _rebuild(settings: Settings, options: Options) -> Outcome:
     from processors.rebuild.rebuild import Rebuild
     from projections.live.store import LiveStore
 
+    gc.freeze()
+    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     log = settings.log
     codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
     async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
