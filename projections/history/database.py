@@ -8,12 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import asyncpg
-from alembic.util import CommandError
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy.exc import SQLAlchemyError
 
 from projections.errors import SinkUnavailableError
-from projections.history.migrations.migrate import upgrade
 from projections.history.settings import HistorySettings
 
 POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -77,7 +74,12 @@ class Database:
             pool.terminate()
 
     async def migrate(self) -> None:
-        """Bring the schema to this release's revision, in one transaction."""
+        """Bring the schema to this release's revision, in one transaction. What that needs is imported for it only."""
+        from alembic.util import CommandError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from projections.history.migrations.migrate import upgrade
+
         settings = self.settings
         if settings.postgres_dsn is None:
             raise SinkUnavailableError(
