@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from math import sqrt
 from typing import Final
@@ -20,6 +21,7 @@ HASHED_PLACES: Final = 176
 PLACES_PER_WORD: Final = 4
 PART_WEIGHT: Final = 0.5
 DIGITS: Final = 6
+WORDS_KEPT: Final = 65_536
 HALF: Final = sqrt(0.5)
 
 KNOWN: Final = (
@@ -137,12 +139,17 @@ def words_half(words: Iterable[str]) -> list[float]:
         if known is not None:
             places[known] += weight
             continue
-        digest = blake2b(word.encode(), digest_size=2 * PLACES_PER_WORD).digest()
-        for index in range(PLACES_PER_WORD):
-            drawn = int.from_bytes(digest[2 * index : 2 * index + 2], "big")
-            sign = 1.0 if drawn & 1 else -1.0
-            places[KNOWN_PLACES + (drawn >> 1) % HASHED_PLACES] += sign * weight / sqrt(PLACES_PER_WORD)
+        for place, sign in _hashed(word):
+            places[place] += sign * weight / sqrt(PLACES_PER_WORD)
     return unit(places)
+
+
+@lru_cache(maxsize=WORDS_KEPT)
+def _hashed(word: str) -> tuple[tuple[int, float], ...]:
+    """Places and signs of a word; names come again in window after window."""
+    digest = blake2b(word.encode(), digest_size=2 * PLACES_PER_WORD).digest()
+    drawn = [int.from_bytes(digest[at : at + 2], "big") for at in range(0, len(digest), 2)]
+    return tuple((KNOWN_PLACES + (one >> 1) % HASHED_PLACES, 1.0 if one & 1 else -1.0) for one in drawn)
 
 
 def unit(values: Sequence[float]) -> list[float]:
