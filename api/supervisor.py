@@ -1,4 +1,4 @@
-"""Everything on one machine: the embedded servers, the workers and the API, started, watched and stopped together."""
+"""Everything on one machine: the embedded servers, the workers, the sinks and the API, started, watched and stopped together."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import httpx
 from api.addresses import Addresses, remove_addresses, write_addresses
 from api.restored import archive_of, restore_log
 from api.settings import Settings
+from api.sinks import sink_names
 from embedded.errors import EmbeddedError
 from embedded.ports import free_port
 from embedded.process import Child, Launch
@@ -28,9 +29,12 @@ from projections.archive.restore import CannotRestoreError
 READY_WITHIN_S = 60.0
 PROBE_EVERY_S = 0.1
 STOP_WITHIN_S = 12.0
+DRAINED_WITHIN_S = 20.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 RESTARTS_PER_MINUTE = 5
+SINKS = "sinks"
+_COMMANDS = {"api": "serve", SINKS: "sink"}
 
 
 class PartFailedError(Exception):
@@ -97,6 +101,8 @@ class Supervisor:
         await restore_log(settings.archive, settings.log, self.say)
         environment = _environment(settings, self.plan.data)
         names = ["api", *(f"worker-{number}" for number in range(1, self.plan.workers + 1))]
+        if sink_names(settings):
+            names.append(SINKS)
         for name in names:
             await self._spawn(name, environment)
         url = f"http://{settings.api.host}:{settings.api.port}"
@@ -128,14 +134,14 @@ class Supervisor:
         )
 
     async def _spawn(self, name: str, environment: Mapping[str, str]) -> None:
-        command = "serve" if name == "api" else "work"
+        command = _COMMANDS.get(name, "work")
         folder = self.plan.data / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "api.cli", command]
         self._children[name] = await Child.spawn(name, Launch(argv, environment), folder / f"{name}.log")
 
     async def _watch(self, name: str, environment: Mapping[str, str]) -> None:
-        """Start a worker again when it ends, not too often; the API's end is everything's end."""
+        """Start a worker or the sinks again when they end, not too often; the API's end is everything's end."""
         pause_s = FIRST_PAUSE_S
         while True:
             child = self._children[name]
@@ -185,7 +191,11 @@ class Supervisor:
         api = self._children.get("api")
         if api is not None:
             await api.stop(STOP_WITHIN_S)
-        await asyncio.gather(*(child.stop(STOP_WITHIN_S) for child in self._children.values()))
+        others = [child for name, child in self._children.items() if name != SINKS]
+        await asyncio.gather(*(child.stop(STOP_WITHIN_S) for child in others))
+        if SINKS in self._children:
+            # Last, and in its own time: it still writes what the log holds.
+            await self._children[SINKS].stop(DRAINED_WITHIN_S)
         await stack.stop()
 
 
