@@ -57,12 +57,17 @@ class World:
 
     async def within(self, most: int) -> None:
         """Wait until no sink misses more records than that."""
+        lags: dict[str, int | None] = {}
 
         async def near() -> bool:
-            lags = await self.lags()
+            lags.update(await self.lags())
             return len(lags) == 3 and all(lag is not None and lag <= most for lag in lags.values())
 
-        await eventually(near, CAUGHT_UP_WITHIN_S)
+        try:
+            await eventually(near, CAUGHT_UP_WITHIN_S)
+        except AssertionError:
+            log = (self.folder / "sink.log").read_text()[-4_000:]
+            raise AssertionError(f"still behind: {lags}\n{log}") from None
 
     async def history(self) -> tuple[int, int, dict[str, int]]:
         """Rows of usage, their distinct ids, and calls by tenant as the daily rollups have them."""
@@ -207,6 +212,7 @@ async def test_a_killed_sink_loses_and_doubles_nothing(world: World) -> None:
 async def test_a_stop_in_order_writes_what_the_log_holds(world: World) -> None:
     """SIGTERM: the process ends by itself, soon, and with all that was appended before."""
     async with load(world):
+        await world.within(AWAY_UNTIL_LAG)
         await _appended(world, 200)
     assert world.sink is not None
     assert await world.sink.stop(20, signal.SIGTERM) == 0
