@@ -53,6 +53,7 @@ def status(folder: Folder = None, as_json: AsJson = False) -> None:
             one.faults,
         )
         for one in held
+        if one.segments or one.faults
     ]
     print_table(columns, cells, empty="the archive is empty")
 
@@ -153,6 +154,7 @@ def _print_verified(verified: Sequence[Verified], rebuilt: Sequence[Rebuilt]) ->
     cells = [
         (one.place, one.next_offset, one.segments, one.records, one.bytes, len(one.findings))
         for one in verified
+        if one.segments or one.findings
     ]
     print_table(columns, cells, empty="the archive is empty")
     for done in rebuilt:
