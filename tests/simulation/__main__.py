@@ -23,6 +23,8 @@ def main() -> int:
         report = simulate(seed)
         if report.wrong:
             broken += 1
+            sys.stdout.write(f"{report}\n")
+    sys.stdout.write(f"{broken} of {options.seeds} seeds broke\n")
     return 1 if broken else 0
 
 
