@@ -62,7 +62,7 @@ def fold(log: Mapping[str, Sequence[Kept]]) -> NaiveFold:
         value = record.value
         key = (value["tenant"], f"{value['provider']}/{value['model']}" if value["provider"] else "")
         result.routed[key] = result.routed.get(key, 0) + 1
-    for record in once["outcomes"]:
+    for record in _counted(log["outcomes"]):
         for run in record.value["runs"]:
             place = (deployment_of(record.value), run["kind"])
             result.observed[place] = result.observed.get(place, 0) + run["count"]
@@ -78,6 +78,23 @@ def _once(records: Sequence[Kept]) -> list[Kept]:
     for record in records:
         first.setdefault(record.value["event_id"], record)
     return list(first.values())
+
+
+def _counted(records: Sequence[Kept]) -> list[Kept]:
+    """Outcomes that count: not those that an owner of the source tells when a later one has come, and no call twice."""
+    newest: dict[tuple[Any, ...], int] = {}
+    told: dict[tuple[Any, ...], int] = {}
+    counted = []
+    for record in records:
+        value = record.value
+        source = (record.partition, value["source_topic"], value["source_partition"])
+        epoch = int(record.headers.get("interlock-epoch", b"0"))
+        newest[source] = max(epoch, newest.get(source, 0))
+        place = (*source, deployment_of(value))
+        if epoch in (0, newest[source]) and value["source_start"] >= told.get(place, 0):
+            told[place] = value["source_end"]
+            counted.append(record)
+    return counted
 
 
 def _fold_usage(result: NaiveFold, records: Sequence[Kept]) -> None:

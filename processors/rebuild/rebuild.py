@@ -196,7 +196,7 @@ class Rebuild:
         async def unknown(topic: str, partition: int) -> int:
             raise AssertionError(f"{topic}-{partition} has no target")
 
-        ports = Ports(self.log, new, judge, self.reader, token, unknown, lambda *_: None)
+        ports = Ports(self.log, new, judge, self.reader, token, unknown, lambda *_: None, is_rebuild=True)
         pasts = {slot: KeptPast(self.log, self.codec, self.reader, slot.partition) for slot in self.slots}
         factories = fold_factories(pasts.__getitem__, new)
         pace = Pace(self.options.max_events_per_s)

@@ -60,7 +60,7 @@ class Places:
         return place.pause_s
 
     def is_news(self, partition: Partition, found: int) -> bool:
-        """Whether a fetch that begins after what is expected was not seen before: then it may just have come late."""
+        """Whether a fetch that begins elsewhere than expected was not seen before: then it may just have come late."""
         place = self.held[partition]
         hole = (place.next_offset or 0, found)
         news = place.hole != hole

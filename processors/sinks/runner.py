@@ -21,11 +21,12 @@ from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
 from events.log_ends import LogEnds
 from events.positions import Partition
-from events.reader import LogRecord
+from events.reader import LogReader, LogRecord
 from events.settings import LogSettings
 from processors import metrics
 from processors.retry import until_done
 from processors.sinks.places import Places
+from processors.sinks.same_log import LogReplacedError, SameLog
 from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
 from projections.sink import Sink
 
@@ -42,10 +43,6 @@ LONGEST_WRITE_MS = 300_000
 HEARTBEATS_PER_SESSION = 6
 
 _log = structlog.get_logger(__name__)
-
-
-class LogReplacedError(Exception):
-    """The store is further than the log: it holds events that this log never had, or has lost."""
 
 
 @dataclass(slots=True)
@@ -145,13 +142,8 @@ class SinkRunner:
 
     async def _position(self, partition: Partition, ends: LogEnds) -> int:
         """Where to read on."""
-        offset = await self.sink.open(partition)
-        end = (await ends.ends([partition]))[partition]
-        if offset > end:
-            raise LogReplacedError(
-                f"{self.sink.name} has {partition} up to {offset}, and the log ends at {end}: give it the log back "
-                "(an archive restores it), or an empty store"
-            )
+        offset, tip = await self.sink.open(partition), self.sink.tip(partition)
+        await SameLog(self.sink.name, LogReader(self.settings), ends).check(partition, offset, tip)
         return offset
 
     async def _write(
@@ -163,6 +155,10 @@ class SinkRunner:
         start = place.next_offset
         if records[0].offset != start and self._places.is_news(partition, records[0].offset):
             consumer.seek(self._place(partition), start)
+            return
+        if records[0].offset < start:
+            detail = f"{partition} is read from {records[0].offset} on, though {start} was asked for: the log is shorter"
+            await self._lose(consumer, partition, LogReplacedError(detail))
             return
         try:
             async with self._turns:

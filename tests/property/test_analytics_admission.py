@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.envelope import OutcomeKind
+from events.fence import epoch_header
 from events.ids import derived_id
 from events.outcomes_observed import OutcomeRun, OutcomesObserved
 from events.positions import Partition
@@ -62,12 +63,14 @@ def test_the_same_records_count_as_in_the_live_state(drawn: list[tuple[int, int,
     assert counted == [offset for offset, _ in tell("usage", log, CODEC, LOG).events]
 
 
-covers = st.lists(st.tuples(st.integers(0, 10), st.integers(1, 5), st.integers(0, 1)), max_size=30)
+covers = st.lists(
+    st.tuples(st.integers(0, 10), st.integers(0, 5), st.integers(0, 1), st.integers(0, 3)), max_size=30
+)
 
 
 @given(covers)
-def test_outcomes_that_cover_the_same_calls_count_once(drawn: list[tuple[int, int, int]]) -> None:
-    """Whatever their ids: the first that covers an offset has it."""
+def test_outcomes_that_cover_the_same_calls_count_once(drawn: list[tuple[int, int, int, int]]) -> None:
+    """Whatever their ids: the first that covers an offset has it. What an owner tells after a later one counts nothing."""
     events = [
         OutcomesObserved(
             event_id=derived_id("outcomes", index),
@@ -80,11 +83,16 @@ def test_outcomes_that_cover_the_same_calls_count_once(drawn: list[tuple[int, in
             source_partition=0,
             source_start=start,
             source_end=start + length,
-            runs=(OutcomeRun(kind=OutcomeKind.SUCCESS, count=length, second=NOW_US // 1_000_000),),
+            runs=(OutcomeRun(kind=OutcomeKind.SUCCESS, count=length, second=NOW_US // 1_000_000),)
+            if length
+            else (),
         )
-        for index, (start, length, model) in enumerate(drawn)
+        for index, (start, length, model, _) in enumerate(drawn)
     ]
-    log = records(events)
+    log = [
+        replace(record, headers=(epoch_header(epoch),) if epoch else ())
+        for record, (*_, epoch) in zip(records(events), drawn, strict=True)
+    ]
     door = Admission(Partition("outcomes", 0), CODEC, LOG)
     counted = [record.offset for record in log if door.admit(record) is not None]
     told = that_cover_more(tell("outcomes", log, CODEC, LOG))

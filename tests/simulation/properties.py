@@ -21,19 +21,20 @@ from events.envelope import Event
 from events.provider_health_checked import ProviderHealthChecked
 from events.usage_recorded import UsageRecorded
 from processors.breaker.machine import TRANSITIONS
-from projections.live.period import Period, period_before, period_of
-from projections.live.slots import PROVIDER_LEAD, TENANT_LEAD
-from tests.reference.accepted import Told, outcomes, tell
-from tests.reference.breakers import tell_breakers
-from tests.reference.health import check_documents, health_documents
-from tests.reference.runs import run_of_check, runs_of
-from tests.reference.settings import (
+from processors.verify.naive.breakers import tell_breakers
+from processors.verify.naive.health import check_documents, health_documents
+from processors.verify.naive.settings import (
     budget_documents,
     override_documents,
     provider_documents,
     routing_documents,
 )
-from tests.reference.spend import nodes, spend_documents, spent_between
+from processors.verify.naive.spend import nodes, spend_documents
+from projections.live.period import Period, period_before, period_of
+from projections.live.slots import PROVIDER_LEAD, TENANT_LEAD
+from tests.reference.accepted import Told, outcomes, tell
+from tests.reference.runs import run_of_check, runs_of
+from tests.reference.spend import spent_between
 from tests.simulation.cluster import Cluster
 
 Documents = dict[str, dict[str, Any]]
@@ -114,6 +115,7 @@ def provider_states_equal_the_log(evidence: Evidence) -> Iterator[str]:
         ]
         breakers = tell_breakers(observed, told.clocks_ms, transitions)
         expected: dict[str, Documents] = {
+            "fences": {"outcomes": {"epochs": told.epochs}} if told.epochs else {},
             "health": health_documents(event for _, event in observed),
             "check": check_documents(_of(ProviderHealthChecked, evidence.events("health", number))),
             "provider": settings,
