@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from events.envelope import MAX_LONG, OutcomeKind
 from events.usage_recorded import UsageRecorded
+from processors.verify.naive.spend import nodes, spend_documents
 from projections.live.node import Identity, Node, escape, nodes_of, unescape
 from projections.live.spend import (
     Group,
@@ -20,7 +21,7 @@ from projections.live.spend import (
     quarter_of,
     spent_in,
 )
-from tests.reference.spend import nodes, spend_documents, spent_between
+from tests.reference.spend import spent_between
 
 START_US = 1_709_251_200_000_000  # 2024-03-01T00:00Z
 NAMES = st.sampled_from(["a", "b;c", "d=e", "f|g", "50%", ""])

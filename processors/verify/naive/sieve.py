@@ -1,0 +1,119 @@
+"""Which records of a partition count: told one record at a time, from the log alone.
+
+A record counts when it is a valid event in its own partition at a believable time, and its id was not met in the same or
+the previous five minutes of the partition's record time. Outcomes are not told apart by ids: of what covers the same
+source offsets the first counts, and none of an owner that a later one has taken over from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aiokafka.partitioner import murmur2
+
+from events.catalogue import TOPICS
+from events.codec import Codec
+from events.envelope import Event
+from events.errors import InvalidEventError
+from events.outcomes_observed import OutcomesObserved
+from events.reader import LogRecord
+from events.settings import LogSettings
+from events.usage_recorded import UsageRecorded
+
+FIVE_MINUTES_MS = 300_000
+DAY_MS = 24 * 3600 * 1000
+WEEK_MS = 7 * DAY_MS
+EPOCH_HEADER = "interlock-epoch"
+
+
+@dataclass(slots=True)
+class Sieve:
+    """One partition of a topic (short name), record by record. `clock_ms` is the greatest timestamp so far."""
+
+    topic: str
+    codec: Codec
+    settings: LogSettings
+    clock_ms: int = 0
+    records: int = 0
+    epochs: dict[str, int] = field(default_factory=dict)
+    """The newest epoch of each source of outcomes, "usage.0"."""
+    _began: dict[int, int] = field(default_factory=dict)
+    _met: dict[str, int] = field(default_factory=dict)
+    _covered: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def take(self, record: LogRecord) -> Event | None:
+        """The event of the next record, when it counts."""
+        event = usable(self.topic, record, self.codec, self.settings)
+        self.records += 1
+        if isinstance(event, OutcomesObserved):
+            return self._outcomes(event, record)
+        self._tick(record)
+        if event is None:
+            return None
+        slice_now = self.clock_ms // FIVE_MINUTES_MS
+        again = slice_now - self._met.get(event.event_id, -9) <= 1
+        self._met[event.event_id] = slice_now
+        return None if again else event
+
+    def horizon_document(self) -> dict[str, int] | None:
+        """Where the ids that are remembered begin; None before the first record."""
+        if self.records == 0:
+            return None
+        now = self.clock_ms // FIVE_MINUTES_MS
+        current = self._began.get(now, 0)
+        return {
+            "previous_start": self._began.get(now - 1, current),
+            "current_start": current,
+            "slice_number": now,
+            "clock_ms": self.clock_ms,
+        }
+
+    def _tick(self, record: LogRecord) -> None:
+        before = self.clock_ms // FIVE_MINUTES_MS
+        self.clock_ms = max(self.clock_ms, record.timestamp)
+        now = self.clock_ms // FIVE_MINUTES_MS
+        if now != before:
+            self._began[now] = record.offset
+            self._began = {number: offset for number, offset in self._began.items() if now - number <= 1}
+            self._met = {event_id: number for event_id, number in self._met.items() if now - number <= 1}
+
+    def _outcomes(self, event: OutcomesObserved, record: LogRecord) -> Event | None:
+        is_mark = event.runs == ()  # by which a new owner comes: it tells no time
+        if not is_mark:
+            self._tick(record)
+        source = f"{event.source_topic}.{event.source_partition}"
+        epoch = _epoch_of(record)
+        if epoch > self.epochs.get(source, 0):
+            self.epochs[source] = epoch
+        if is_mark or (epoch and epoch < self.epochs[source]):
+            return None
+        place = (event.deployment, source)
+        if event.source_start < self._covered.get(place, 0):
+            return None
+        self._covered[place] = event.source_end
+        return event
+
+
+def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -> Event | None:
+    """The event of a record, or None when it is to be dead-lettered."""
+    if len(record.value or b"") > settings.max_event_bytes:
+        return None
+    try:
+        event = codec.decode(TOPICS[topic], record.value)
+    except InvalidEventError:
+        return None
+    key = str(getattr(event, TOPICS[topic].key_field)).encode()
+    home = (murmur2(key) & 0x7FFFFFFF) % settings.partitions
+    days = (event.occurred_at / 1000 - record.timestamp) / DAY_MS
+    sound = (
+        record.key == key
+        and record.partition == home
+        and -settings.max_event_age_days <= days <= settings.max_event_ahead_s / (24 * 3600)
+        and not (isinstance(event, UsageRecorded) and event.latency_ms > WEEK_MS)
+    )
+    return event if sound else None
+
+
+def _epoch_of(record: LogRecord) -> int:
+    value = dict(record.headers).get(EPOCH_HEADER, b"0")
+    return int(value) if value.isdigit() and len(value) <= 19 else 0
