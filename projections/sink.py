@@ -11,6 +11,7 @@ from typing import Protocol
 
 from events.positions import Partition
 from events.reader import LogRecord
+from projections.tip import Tip
 
 
 class Sink(Protocol):
@@ -32,6 +33,13 @@ class Sink(Protocol):
 
     async def open(self, place: Partition) -> int:
         """Take a partition over, fencing whoever wrote it before; the next offset to read of it."""
+        ...
+
+    def tip(self, place: Partition) -> Tip | None:
+        """The last record that may be in the store, of a partition that was opened; None when it does not know one.
+
+        It tells whether the log is still the one that was read: if not, reading on would leave a hole in silence.
+        """
         ...
 
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:

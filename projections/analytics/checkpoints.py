@@ -14,6 +14,7 @@ from events.positions import Partition
 from projections.analytics.admission import Covered
 from projections.analytics.chroma import Chroma, Found, Metadata, Stored
 from projections.errors import FencedError, StaleCheckpointError
+from projections.tip import Tip
 
 MOST_PARTITIONS = 100_000
 _NOWHERE = (1.0,)
@@ -22,13 +23,22 @@ _NOWHERE = (1.0,)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All below `next_offset` is in the documents. `since`: from where ids are read back to know duplicates again."""
+    """All below `next_offset` is in the documents. `since`: from where ids are read back to know duplicates again.
+
+    `tip` is the last record of which there may be anything in the documents: it lies further when a write was broken off.
+    """
 
     next_offset: int = 0
     since: int = 0
     epoch: int = 0
     owner: str = ""
     covered: Covered = field(default_factory=dict)
+    tip: Tip | None = None
+
+    @property
+    def reach(self) -> int:
+        """Nothing from that offset on is in the documents."""
+        return max(self.next_offset, 0 if self.tip is None else self.tip.offset + 1)
 
 
 class Checkpoints:
@@ -75,15 +85,17 @@ class Checkpoints:
             "epoch": checkpoint.epoch,
             "owner": checkpoint.owner,
             "covered": json.dumps(checkpoint.covered, sort_keys=True),
+            "tip": -1 if checkpoint.tip is None else checkpoint.tip.offset,
+            "digest": "" if checkpoint.tip is None else checkpoint.tip.digest,
         }
         await self._chroma.upsert(self.collection, [Stored(str(place), str(place), metadata, _NOWHERE)])
 
-    async def positions(self) -> dict[Partition, int]:
-        """The next offset of every partition that was ever taken."""
+    async def all(self) -> dict[Partition, Checkpoint]:
+        """Of every partition that was ever taken."""
         if await self._chroma.about(self.collection) is None:
             return {}
         found = await self._chroma.matching(self.collection, {}, MOST_PARTITIONS)
-        return {_place(one.metadata): _read(one).next_offset for one in found}
+        return {_place(one.metadata): _read(one) for one in found}
 
 
 def _place(metadata: Mapping[str, object]) -> Partition:
@@ -98,4 +110,5 @@ def _read(found: Found) -> Checkpoint:
         int(kept["epoch"]),
         str(kept["owner"]),
         json.loads(str(kept["covered"])),
+        Tip(int(kept["tip"]), str(kept["digest"])) if kept.get("digest") else None,
     )

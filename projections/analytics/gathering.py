@@ -11,6 +11,7 @@ from events.reader import LogRecord
 from projections.analytics.admission import Admission
 from projections.analytics.checkpoints import Checkpoint
 from projections.analytics.windows import Key, Lengths, Part, Window, contributions
+from projections.tip import Tip
 
 Change = tuple[int, Part]
 """Offset of a record, and what it adds to one window."""
@@ -22,6 +23,7 @@ class Gathering:
 
     Records below the checkpoint come again after an opening: only their ids are remembered. `changed_since_s` is the
     monotonic time of the oldest change that is not durable. `attempted` is a checkpoint whose write was not answered.
+    `tip` is the last record that was read.
     """
 
     place: Partition
@@ -32,6 +34,7 @@ class Gathering:
     changed: set[Key] = field(default_factory=set)
     changed_since_s: float | None = None
     attempted: Checkpoint | None = None
+    tip: Tip | None = None
 
     def admit(self, record: LogRecord) -> Event | None:
         """The event of a record that counts and is not in the documents yet."""
@@ -59,17 +62,27 @@ class Gathering:
             if self.windows[key].add(part, offset):
                 self.changed.add(key)
 
-    def advance(self, next_offset: int, now_s: float) -> None:
-        """All below was read."""
-        self.next_offset = next_offset
-        if self.changed_since_s is None and next_offset > self.checkpoint.next_offset:
+    def advance(self, tip: Tip, now_s: float) -> None:
+        """All up to that record was read."""
+        self.next_offset, self.tip = tip.offset + 1, tip
+        if self.changed_since_s is None and self.next_offset > self.checkpoint.next_offset:
             self.changed_since_s = now_s
 
     def target(self) -> Checkpoint:
         """The checkpoint once all that was gathered is written."""
         end = max(self.next_offset, self.checkpoint.next_offset)
         since = end if self.place.topic == "outcomes" else min(self.admission.since, end)
-        return replace(self.checkpoint, next_offset=end, since=since, covered=dict(self.admission.covered))
+        covered, tip = dict(self.admission.covered), self._furthest()
+        return replace(self.checkpoint, next_offset=end, since=since, covered=covered, tip=tip)
+
+    def announced(self) -> Checkpoint:
+        """The checkpoint before that is written: where it was, and how far documents may go already."""
+        return replace(self.checkpoint, tip=self._furthest())
+
+    def _furthest(self) -> Tip | None:
+        """Records below the checkpoint may be read a second time, and do not take it back."""
+        known = self.checkpoint
+        return self.tip if self.tip is not None and self.next_offset >= known.reach else known.tip
 
     def written(self, checkpoint: Checkpoint, most_windows: int) -> None:
         """All that was gathered is durable. Windows are kept for what comes next, a bounded number of them."""

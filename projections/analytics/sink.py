@@ -30,6 +30,7 @@ from projections.analytics.retention import cutoffs_us, delete_expired
 from projections.analytics.settings import AnalyticsSettings
 from projections.analytics.windows import ASPECT_OF_TOPIC, Key, Lengths, Window
 from projections.errors import FencedError, ProjectionError, SinkUnavailableError, StaleCheckpointError
+from projections.tip import Tip, tip_of
 
 FOLDED_AT_ONCE = 500
 WINDOWS_AT_ONCE = 200
@@ -73,6 +74,9 @@ class AnalyticsSink:
         self._held[place] = Gathering(place, admission, taken, taken.since)
         return taken.since
 
+    def tip(self, place: Partition) -> Tip | None:
+        return self._held[place].checkpoint.tip
+
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
         """Gather; durable is what was written before, unless much has changed."""
         held = self._held.get(place)
@@ -111,7 +115,7 @@ class AnalyticsSink:
 
     async def positions(self) -> dict[Partition, int]:
         """From the checkpoints, also those of partitions that others own."""
-        return await self._checkpoints.positions()
+        return {place: one.next_offset for place, one in (await self._checkpoints.all()).items()}
 
     async def close(self) -> None:
         self._held.clear()
@@ -134,7 +138,7 @@ class AnalyticsSink:
         if unknown := held.unknown(changes):
             await self._look_up(held, unknown)
         held.apply(changes)
-        held.advance(records[-1].offset + 1, time.monotonic())
+        held.advance(tip_of(records[-1]), time.monotonic())
         await asyncio.sleep(0)  # a batch is long: others have their turn
 
     async def _look_up(self, held: Gathering, keys: Sequence[Key]) -> None:
@@ -166,6 +170,9 @@ class AnalyticsSink:
         if not held.changed and target.next_offset == held.checkpoint.next_offset:
             held.changed_since_s = None
             return
+        if held.changed:
+            await self._check(held)
+            await self._checkpoints.write(held.place, held.announced())
         for keys in chunks(sorted(held.changed), WINDOWS_AT_ONCE):
             await self._check(held)
             windows = [held.windows[key] for key in keys]

@@ -25,6 +25,7 @@ from projections.archive.segment import Segment, same_day
 from projections.archive.settings import ArchiveSettings, Layout
 from projections.archive.shelf import Claim, Head, Shelf
 from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
+from projections.tip import Tip
 
 CLOSED_AT_ONCE = 4
 COMPRESSED_AT_ONCE = 2
@@ -79,6 +80,10 @@ class ArchiveSink:
         claim, head = await self._on_disk(f"open {place}", lambda: shelf.claim(self._owner))
         self._places[place] = _Place(shelf, claim, head, head.next_offset)
         return head.next_offset
+
+    def tip(self, place: Partition) -> Tip | None:  # noqa: ARG002 - the port's
+        """Not known: the records lie compressed."""
+        return None
 
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
         """Gather the records, and close the segments that they fill; where the last manifest ends."""

@@ -7,39 +7,47 @@ from dataclasses import dataclass
 from events.positions import Partition
 from projections.errors import FencedError, StaleCheckpointError
 from projections.history.database import Connection
+from projections.tip import Tip
 
 _TAKE = """
     INSERT INTO checkpoints AS held (topic, partition, next_offset, epoch, owner) VALUES ($1, $2, 0, 1, $3)
     ON CONFLICT (topic, partition) DO UPDATE SET epoch = held.epoch + 1, owner = excluded.owner
-    RETURNING next_offset, epoch
+    RETURNING next_offset, epoch, digest
 """
 _ADVANCE = """
-    UPDATE checkpoints SET next_offset = $4
+    UPDATE checkpoints SET next_offset = $4, digest = $6
     WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $5
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition as it was taken over: the next offset to write, and the epoch that its owner writes under."""
+    """A partition as it was taken over: the next offset to write, the record before it, and the epoch of its owner.
+
+    `tip` is None before the first record, and where a release that did not note it wrote last.
+    """
 
     next_offset: int
     epoch: int
+    tip: Tip | None
 
 
 async def take(connection: Connection, place: Partition, owner: str) -> Claim:
     """Raise the epoch, so that whoever held the partition before is fenced. Waits for what is being committed."""
     row = await connection.fetchrow(_TAKE, place.topic, place.number, owner)
     assert row is not None, "an upsert returns its row"
-    return Claim(row["next_offset"], row["epoch"])
+    digest, end = row["digest"], row["next_offset"]
+    return Claim(end, row["epoch"], None if digest is None else Tip(end - 1, digest))
 
 
-async def advance(connection: Connection, place: Partition, start: int, end: int, epoch: int) -> None:
-    """Move the checkpoint, and lock it until the transaction ends.
+async def advance(connection: Connection, place: Partition, start: int, tip: Tip, epoch: int) -> None:
+    """Move the checkpoint behind the last record of a batch, and lock it until the transaction ends.
 
     FencedError when another owner took the partition, StaleCheckpointError when it is not at `start`.
     """
-    done = await connection.execute(_ADVANCE, place.topic, place.number, start, end, epoch)
+    done = await connection.execute(
+        _ADVANCE, place.topic, place.number, start, tip.offset + 1, epoch, tip.digest
+    )
     if done == "UPDATE 1":
         return
     row = await connection.fetchrow(

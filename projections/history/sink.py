@@ -38,6 +38,7 @@ from projections.history.table_writer import NoMonthError, TableWriter
 from projections.history.tables import derive_tables
 from projections.history.usage_columns import UsageColumns
 from projections.history.usage_copy import UsageCopy
+from projections.tip import Tip, tip_of
 
 USAGE = TOPICS["usage"]
 LOOK_AHEAD_EVERY_S = 3600.0
@@ -49,7 +50,7 @@ TRIES = 3
 class _Held:
     """A partition that this process has taken over."""
 
-    epoch: int
+    claim: checkpoints.Claim
     rollups: RollupStore
     recent: Recent = field(default_factory=Recent)
 
@@ -101,8 +102,11 @@ class HistorySink:
         async with self._database.connection() as connection:
             claim = await checkpoints.take(connection, place, self._owner)
         rollups = RollupStore(place.number, self._settings.rollup_rows_kept)
-        self._held[place] = _Held(claim.epoch, rollups)
+        self._held[place] = _Held(claim, rollups)
         return claim.next_offset
+
+    def tip(self, place: Partition) -> Tip | None:
+        return self._held[place].claim.tip
 
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
         """All of the records, visible and durable when this returns, or none."""
@@ -149,7 +153,8 @@ class HistorySink:
             async with self._database.connection() as connection:
                 transaction = connection.transaction()
                 await transaction.start()
-                await checkpoints.advance(connection, place, start, batch.end, held.epoch)
+                tip = tip_of(batch.records[-1])
+                await checkpoints.advance(connection, place, start, tip, held.claim.epoch)
                 await self._fill(connection, place, held, batch)
                 await transaction.commit()
         except BaseException:

@@ -19,6 +19,7 @@ from projections.analytics.drafts import drafts
 from projections.analytics.gathering import Gathering
 from projections.analytics.latency import BOUNDS_MS, bucket_of, percentile_ms
 from projections.analytics.windows import Key, Lengths, Window, latencies
+from projections.tip import tip_of
 from tests.integration.analytics.records import HOUR_US, naive_totals, records
 from tests.integration.log import CODEC, NOW_US, usage
 
@@ -59,7 +60,7 @@ class Process:
             self.held.windows[key] = Window(key, {}) if kept is None else _copy(kept)
         self.held.apply(changes)
         if made:
-            self.held.advance(made[-1].offset + 1, 0.0)
+            self.held.advance(tip_of(made[-1]), 0.0)
 
     def write(self, at_most: int) -> Checkpoint | None:
         """Write at most so many windows; all of them: then the checkpoint too."""

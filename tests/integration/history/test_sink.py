@@ -10,6 +10,7 @@ import pytest
 from events.envelope import OutcomeKind
 from events.positions import Partition
 from projections.errors import FencedError, StaleCheckpointError
+from projections.tip import tip_of
 from tests.integration.history.place import USAGE, Place, records
 from tests.integration.log import NOW_US, usage
 
@@ -46,6 +47,19 @@ async def test_a_written_batch_is_rows_rollups_and_checkpoint(place: Place) -> N
             1,
             1,
         )
+
+
+async def test_the_next_owner_learns_which_record_was_the_last(place: Place) -> None:
+    """A duplicate is one too: what counts is what lay on the log."""
+    event = usage()
+    whole = records([event, usage(), event])
+    async with place.sink() as sink, place.sink() as another:
+        await sink.open(USAGE)
+        assert sink.tip(USAGE) is None
+        await sink.write(USAGE, 0, whole[:2])
+        await sink.write(USAGE, 2, whole[2:])
+        await another.open(USAGE)
+        assert another.tip(USAGE) == tip_of(whole[2])
 
 
 async def test_a_duplicate_is_dropped_for_good(place: Place) -> None:

@@ -9,6 +9,7 @@ from events.catalogue import TOPICS
 from events.positions import Partition
 from events.reader import LogRecord
 from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
+from projections.tip import Tip, tip_of
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class Store:
 
     values: dict[Partition, list[bytes]] = field(default_factory=dict)
     epochs: dict[Partition, int] = field(default_factory=dict)
+    tips: dict[Partition, Tip] = field(default_factory=dict)
     away: bool = False
     lose_replies: int = 0
 
@@ -36,6 +38,9 @@ class KeepingSink:
         self.owned[place] = self.store.epochs[place] = self.store.epochs.get(place, 0) + 1
         return len(self.store.values.setdefault(place, []))
 
+    def tip(self, place: Partition) -> Tip | None:
+        return self.store.tips.get(place)
+
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
         self._ask()
         if self.store.epochs[place] != self.owned[place]:
@@ -44,6 +49,7 @@ class KeepingSink:
         if len(kept) != start or records[0].offset != start:
             raise StaleCheckpointError(f"{place} is at {len(kept)}, not at {start}")
         kept.extend(record.value or b"" for record in records)
+        self.store.tips[place] = tip_of(records[-1])
         if self.store.lose_replies:
             self.store.lose_replies -= 1
             raise SinkUnavailableError("the reply was lost")

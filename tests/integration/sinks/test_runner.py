@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from prometheus_client import REGISTRY
 
 from events.broker import create_topics
 from events.group_offsets import GroupOffsets
@@ -41,6 +42,17 @@ async def running(settings: LogSettings, sink: KeepingSink) -> AsyncIterator[Sin
         yield runner
         runner.stop()
         await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def cancelled(settings: LogSettings, sink: KeepingSink) -> AsyncIterator[None]:
+    """A runner at work that is not left the time to end in order."""
+    task = asyncio.create_task(SinkRunner(settings, sink).run())
+    try:
+        yield
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -145,9 +157,35 @@ async def test_a_store_ahead_of_the_log_is_not_written(settings: LogSettings) ->
     store = Store(
         values={Partition("usage", number): [b"older"] * 9 for number in range(settings.partitions)}
     )
-    async with running(settings, KeepingSink(store)):
+    async with cancelled(settings, KeepingSink(store)):
         await append(settings, 4)
         async with Publisher(settings, CODEC) as publisher:
             await publisher.append([usage()])
         await until(lambda: len(store.epochs) >= len(store.values))
     assert all(values == [b"older"] * 9 for place, values in store.values.items() if place.topic == "usage")
+
+
+async def test_a_store_of_another_log_is_not_written_when_this_one_has_grown_past_it(
+    make_log_settings: LogSettingsFactory, settings: LogSettings
+) -> None:
+    """Its last record is another one here: the records in its place would be left out in silence."""
+    store = Store()
+    async with running(settings, KeepingSink(store)):
+        before = await append(settings, 20)
+        await until_kept(store, 20)
+    other = make_log_settings(session_timeout_s=2.0)
+    other = other.model_copy(update={"group_id": other.topic_prefix.rstrip(".")})
+    await create_topics(other)
+    await append(other, 50)
+    seen = _replaced()
+    async with cancelled(other, KeepingSink(store)):
+        await until(lambda: _replaced() >= seen + len(store.tips))
+    assert kept(store) == sorted(before)
+
+
+def _replaced() -> float:
+    """How often a partition was opened again because the log is another one."""
+    found = REGISTRY.get_sample_value(
+        "interlock_sink_reopened_total", {"sink": "kept", "cause": "log_replaced"}
+    )
+    return found or 0.0

@@ -1,0 +1,50 @@
+"""Whether a store was written from the log that is there, and not from one that was lost or replaced."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from events.log_ends import LogEnds
+from events.positions import Partition
+from events.reader import LogReader, Range
+from projections.tip import Tip, tip_of
+
+
+class LogReplacedError(Exception):
+    """The store holds records that this log never had, or has lost: reading on would leave out others in their place."""
+
+
+@dataclass(frozen=True, slots=True)
+class SameLog:
+    """The log as the store of that name may have been written from."""
+
+    name: str
+    reader: LogReader
+    ends: LogEnds
+
+    async def check(self, place: Partition, offset: int, tip: Tip | None) -> None:
+        """LogReplacedError when the store goes beyond the log's end, or its last record is another one there.
+
+        A record that the log no longer holds tells nothing.
+        """
+        reach = offset if tip is None else max(offset, tip.offset + 1)
+        end = (await self.ends.ends([place]))[place]
+        if reach > end:
+            raise LogReplacedError(
+                f"{self.name} has {place} up to {reach}, and the log ends at {end}: give it the log back "
+                "(an archive restores it), or an empty store"
+            )
+        there = None if tip is None else await self._tip_at(place, tip.offset)
+        if there not in {None, tip}:
+            raise LogReplacedError(
+                f"{self.name} was written from another log: before {reach} of {place} it had another record. "
+                "Give it that log back (an archive restores it), or an empty store"
+            )
+
+    async def _tip_at(self, place: Partition, offset: int) -> Tip | None:
+        only = {place.number: Range(offset, offset + 1)}
+        async with aclosing(self.reader.read(place.topic, only)) as batches:
+            async for _, records in batches:
+                return tip_of(records[0])
+        return None
