@@ -6,6 +6,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Test processes side by side; each has servers of its own.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -26,12 +29,12 @@ up: $(READY) ## Start the embedded servers, a worker and the API; Ctrl-C stops t
 	$(BIN)/interlock up
 
 .PHONY: test
-test: $(READY) ## All tests, on the embedded servers (ARGS= goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## All tests, on the embedded servers (JOBS= at once; ARGS= goes to pytest)
+	$(PYTEST) $(ARGS)
 
 .PHONY: test-kafka
 test-kafka: $(READY) ## The integration tests again, on a real Apache Kafka (needs Java 17+ and Maven)
-	INTERLOCK_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration $(ARGS)
+	INTERLOCK_TEST_BROKER=kafka $(PYTEST) tests/integration $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Lint, format, types, layers, schema compatibility
@@ -46,6 +49,7 @@ bench: $(READY) ## Each measure beside its raw limit and its peer (ONLY=name for
 	$(BIN)/python -m bench $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: ci
+ci: export CI = 1
 ci: check test test-kafka ## What has to be green: check, test, test-kafka
 
 .PHONY: docs
