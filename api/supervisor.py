@@ -24,7 +24,7 @@ from embedded.ports import free_port
 from embedded.process import Child, Launch
 from embedded.stack import EmbeddedStack, Part
 from events.broker import create_topics
-from projections.archive.restore import CannotRestoreError
+from projections.archive.restore_plan import CannotRestoreError
 
 READY_WITHIN_S = 60.0
 PROBE_EVERY_S = 0.1

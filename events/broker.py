@@ -60,6 +60,13 @@ async def create_topics(settings: LogSettings) -> list[TopicState]:
     ]
 
 
+async def partition_counts(settings: LogSettings) -> dict[str, int]:
+    """Number of partitions of each topic of the catalogue that is there, by its short name. Nothing is created."""
+    async with _admin(settings) as admin:
+        found = await _partitions(admin)
+    return {name: found[full] for name in TOPICS if (full := settings.full_name(name)) in found}
+
+
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
     """Number of partitions of every topic. Asked without names: naming a topic may create it."""
     return {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics()}

@@ -16,6 +16,7 @@ from api.cli import (
     history,
     providers,
     rebuild,
+    restore,
     retention,
     schemas,
     serve,
@@ -50,6 +51,7 @@ app.add_typer(providers.app, name="providers")
 app.add_typer(history.app, name="history")
 app.add_typer(analytics.app, name="analytics")
 app.add_typer(archive.app, name="archive")
+app.command("restore")(restore.restore)
 app.add_typer(retention.app, name="retention")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(rebuild.app, name="rebuild")

@@ -35,7 +35,7 @@ def status(folder: Folder = None, as_json: AsJson = False) -> None:
     from api.settings import load_settings
     from projections.archive.status import status_of
 
-    archive = _archive(load_settings(), folder)
+    archive = archive_in(load_settings(), folder)
     held = status_of(archive)
     if as_json:
         print_json([asdict(one) | {"place": str(one.place)} for one in held])
@@ -73,7 +73,7 @@ def verify(
     from api.settings import load_settings
 
     settings = load_settings()
-    archive = _archive(settings, folder)
+    archive = archive_in(settings, folder)
     verified, rebuilt = run(_verify(archive, settings, anew=rebuild))
     if as_json:
         print_json(_as_json(verified, rebuilt))
@@ -89,7 +89,7 @@ def compact(folder: Folder = None, as_json: AsJson = False) -> None:
     from api.settings import load_settings
     from projections.archive.compact import compact as compact_all
 
-    archive = _archive(load_settings(), folder)
+    archive = archive_in(load_settings(), folder)
     with progress("merging", None) as bar:
         done = run(compact_all(archive, lambda _: bar.advance(bar.task_ids[0])))
     if as_json:
@@ -164,7 +164,7 @@ def _print_verified(verified: Sequence[Verified], rebuilt: Sequence[Rebuilt]) ->
         say(f"{finding.fault}: {finding.file}: {finding.detail}")
 
 
-def _archive(settings: Settings, folder: Path | None) -> ArchiveSettings:
+def archive_in(settings: Settings, folder: Path | None) -> ArchiveSettings:
     """The archive that is meant. CommandError when there is none."""
     import os
 
@@ -173,6 +173,6 @@ def _archive(settings: Settings, folder: Path | None) -> ArchiveSettings:
     found = folder or settings.archive.folder or data_folder(os.environ) / "archive"
     if not found.is_dir():
         raise CommandError(
-            f"no archive in {found}: set INTERLOCK_ARCHIVE__FOLDER or --folder", Exit.NOT_FOUND
+            f"no archive in {found}: set INTERLOCK_ARCHIVE__FOLDER, or name a folder", Exit.NOT_FOUND
         )
     return settings.archive.model_copy(update={"folder": found})

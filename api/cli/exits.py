@@ -55,7 +55,7 @@ def code_of(error: BaseException) -> Exit | None:
     from events.positions import InvalidPositionError
     from events.publisher import PartlyAppendedError
     from processors.rebuild.errors import RebuildError
-    from projections.archive.restore import CannotRestoreError
+    from projections.archive.restore_plan import CannotRestoreError
     from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
     from projections.live.generations import GenerationError
     from projections.live.lock import LockedError, LockLostError

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli.bar import counted
 from api.cli.exits import CommandError, run
 from api.cli.output import AsJson, aside, print_facts, print_json, print_table, remark, say
 from api.cli.work import COLLECT_GARBAGE_AFTER
@@ -112,35 +112,10 @@ def _tell(line: str) -> None:
 @contextmanager
 def _shown() -> Iterator[Progress]:
     """A bar with rate and time left, on stderr."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar
-
     from processors.rebuild.progress import Progress
 
-    columns = (
-        TextColumn("folding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:>9,} events/s"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    started_s = time.monotonic()
-    with Bar(*columns, console=aside, transient=True, disable=not aside.is_terminal) as bar:
-        task = bar.add_task("folding", total=None, rate=0)
-
-        def changed(done: int, total: int) -> None:
-            rate = int(progress.folded / max(0.001, time.monotonic() - started_s))
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        progress = Progress(changed)
+    with counted("folding", "events") as moved:
+        progress = Progress(lambda done, total: moved(done, total, progress.folded))
         yield progress
 
 

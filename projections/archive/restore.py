@@ -1,9 +1,9 @@
-"""The whole archive put back into an empty log: the same partitions, offsets, keys, values, headers and times."""
+"""The archive put back into an empty log, whole or up to a time: the same partitions, offsets, keys, values, headers and times."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as chained
 from typing import Any
@@ -11,17 +11,22 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from events.catalogue import TOPICS
 from events.errors import LogUnavailableError
 from events.positions import Partition
 from events.producer import open_producer, stop_producer
-from events.reader import LogReader
 from events.settings import LogSettings
-from projections.archive.chain import Chain, Finding, read_chain
-from projections.archive.layout import places_in
+from events.until import Until
 from projections.archive.manifest import Manifest
 from projections.archive.reading import read_segment
 from projections.archive.records import ArchivedRecord
+from projections.archive.restore_plan import (
+    CannotRestoreError,
+    LogNotEmptyError,
+    Part,
+    RestorePlan,
+    plan_restore,
+)
+from projections.archive.restore_proof import prove
 from projections.archive.settings import ArchiveSettings
 from projections.archive.shelf import Shelf
 from projections.errors import ProjectionError
@@ -29,17 +34,9 @@ from projections.errors import ProjectionError
 AT_ONCE = 2
 
 
-class CannotRestoreError(ProjectionError):
-    """The archive does not make up a whole log, or the log has no room for it: nothing was appended, or say what was."""
-
-
-class LogNotEmptyError(CannotRestoreError):
-    """The log holds records already."""
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of the archive lies on the log again."""
+    """How much of what is to be restored lies on the log again."""
 
     records: int
     of_records: int
@@ -47,7 +44,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back: the next offset of each partition, and how many records and bytes of keys and values in all."""
+    """What was put back: the next offset of each partition, how many records were appended, and the bytes of keys and
+    values of all that the log holds now.
+    """
 
     ends: Mapping[Partition, int]
     records: int
@@ -55,66 +54,36 @@ class Restored:
 
 
 async def restore(
-    archive: ArchiveSettings, log: LogSettings, progress: Callable[[Progress], None]
+    archive: ArchiveSettings,
+    log: LogSettings,
+    progress: Callable[[Progress], None],
+    until: Until | None = None,
 ) -> Restored:
-    """Append all that the archive holds to a log whose topics exist and are empty.
+    """Append what the archive holds, as far as it is wanted, to a log whose topics exist.
 
-    Raises LogNotEmptyError; CannotRestoreError when offsets are missing, a file is not what was written, a partition is not
-    there, or a record came to lie at another offset; LogUnavailableError. After an error while records are appended the
-    log is a part of what it was: throw it away.
+    The log is empty, or was left by a restore that was broken off: what it holds has to be the archive's first records, and
+    what follows is appended. Raises LogNotEmptyError; CannotRestoreError when offsets are missing, a file is not what was
+    written, a partition is not there, or a record came to lie at another offset; LogUnavailableError.
     """
-    if archive.folder is None:
-        raise CannotRestoreError("no folder of an archive: set INTERLOCK_ARCHIVE__FOLDER")
-    folder = archive.folder
-    shelves = {place: Shelf(folder, place) for place in places_in(folder)}
-    chains = await asyncio.to_thread(lambda: {place: read_chain(shelf) for place, shelf in shelves.items()})
-    chains = {place: chain for place, chain in chains.items() if chain.segments or chain.findings}
-    _check_chains(chains.values())
-    await _check_log(log, chains)
-    work = _Restoring(log, progress, sum(_records(chain) for chain in chains.values()))
-    await work.run([(shelves[place], chain) for place, chain in chains.items()])
-    return Restored(
-        {place: chain.next_offset for place, chain in chains.items()},
-        work.done,
-        sum(segment.log_bytes for chain in chains.values() for segment in chain.segments),
-    )
+    return await carry_out(await plan_restore(archive, log, until), log, progress)
 
 
-def _records(chain: Chain) -> int:
-    return sum(segment.records for segment in chain.segments)
-
-
-def _check_chains(chains: Collection[Chain]) -> None:
-    findings: list[Finding] = [finding for chain in chains for finding in chain.findings]
-    if findings:
-        named = "; ".join(f"{one.file}: {one.detail}" for one in findings[:5])
-        raise CannotRestoreError(
-            f"{len(findings)} faults in the archive, see `interlock archive verify`: {named}"
-        )
-    for chain in chains:
-        for segment in chain.segments:
-            missing = segment.next_offset - segment.first_offset - segment.records
-            if missing:
-                raise CannotRestoreError(
-                    f"of {chain.place} the log itself lacked {missing} records between {segment.first_offset} and "
-                    f"{segment.next_offset} (transactions or deletion), so later ones would get other offsets"
-                )
-
-
-async def _check_log(log: LogSettings, chains: Mapping[Partition, Chain]) -> None:
-    reader = LogReader(log)
-    for topic in TOPICS:
-        ranges = await reader.ranges(topic)
-        if held := sorted(number for number, there in ranges.items() if there.end):
+async def carry_out(plan: RestorePlan, log: LogSettings, progress: Callable[[Progress], None]) -> Restored:
+    """As `restore`, by a plan that was made before."""
+    if plan.refusals:
+        raise plan.refusals[0]
+    begun = {part.place: part.on_log for part in plan.parts if part.on_log}
+    for proved in await prove(plan.parts, begun, log, lambda _: None):
+        if not proved.is_equal:
             raise LogNotEmptyError(
-                f"{topic} at {log.bootstrap} holds records already, in the partitions {held}: an archive is restored into "
-                "an empty log only"
+                f"{proved.place} at {log.bootstrap} holds records already, and they are not those of the archive "
+                f"({proved.differs}): an archive is restored into an empty log only"
             )
-        wanted = {place.number for place in chains if place.topic == topic}
-        if absent := sorted(wanted - ranges.keys()):
-            raise CannotRestoreError(
-                f"{topic} has no partitions {absent}, and the archive does: create it with as many as it had"
-            )
+    work = _Restoring(log, progress, plan.records)
+    await work.run(plan.parts)
+    return Restored(
+        {part.place: part.end for part in plan.parts}, work.done, sum(part.log_bytes for part in plan.parts)
+    )
 
 
 @dataclass(slots=True)
@@ -126,13 +95,13 @@ class _Restoring:
     of_records: int
     done: int = 0
 
-    async def run(self, sources: Sequence[tuple[Shelf, Chain]]) -> None:
+    async def run(self, parts: Sequence[Part]) -> None:
         turns = asyncio.Semaphore(AT_ONCE)
         producer = await open_producer(self.log)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for shelf, chain in sources:
-                    tasks.create_task(self._append_all(producer, turns, shelf, chain))
+                for part in parts:
+                    tasks.create_task(self._append_all(producer, turns, part))
         except* ProjectionError as errors:
             raise CannotRestoreError(str(errors.exceptions[0])) from errors.exceptions[0]
         except* (KafkaError, OSError, TimeoutError) as errors:
@@ -142,21 +111,21 @@ class _Restoring:
         finally:
             await stop_producer(producer)
 
-    async def _append_all(
-        self, producer: AIOKafkaProducer, turns: asyncio.Semaphore, shelf: Shelf, chain: Chain
-    ) -> None:
+    async def _append_all(self, producer: AIOKafkaProducer, turns: asyncio.Semaphore, part: Part) -> None:
         async with turns:
-            expected = 0
-            for segment in chain.segments:
-                records = await asyncio.to_thread(_all_of, shelf, segment)
-                if [record.offset for record in records] != list(range(expected, segment.next_offset)):
-                    raise CannotRestoreError(f"{shelf.place}: a file does not hold what its manifest says")
-                expected = await self._append(producer, shelf.place, records)
+            for segment in part.segments(part.on_log, part.end):
+                records = await asyncio.to_thread(_all_of, part.shelf, segment)
+                if [record.offset for record in records] != list(
+                    range(segment.first_offset, segment.next_offset)
+                ):
+                    raise CannotRestoreError(f"{part.place}: a file does not hold what its manifest says")
+                first = max(0, part.on_log - segment.first_offset)
+                await self._append(producer, part.place, records[first : part.end - segment.first_offset])
 
     async def _append(
         self, producer: AIOKafkaProducer, place: Partition, records: Sequence[ArchivedRecord]
-    ) -> int:
-        """Append records in batches, one after the other; the offset after the last."""
+    ) -> None:
+        """Append records in batches, one after the other."""
         left = iter(records)
         carried = next(left, None)
         while carried is not None:
@@ -174,7 +143,6 @@ class _Restoring:
             await self._send(producer, place, batch, first)
             self.done += count
             self.progress(Progress(self.done, self.of_records))
-        return records[-1].offset + 1 if records else 0
 
     async def _send(self, producer: AIOKafkaProducer, place: Partition, batch: Any, first: int) -> None:
         batch.close()

@@ -14,7 +14,8 @@ from avro.io import DatumReader
 from events.broker import create_topics
 from events.positions import Partition
 from events.publisher import Publisher
-from projections.archive.restore import CannotRestoreError, LogNotEmptyError, Progress, restore
+from projections.archive.restore import Progress, restore
+from projections.archive.restore_plan import CannotRestoreError, LogNotEmptyError
 from projections.archive.settings import Codec, Layout
 from projections.archive.sink import ArchiveSink
 from tests.integration.archive.archiving import (
@@ -104,12 +105,14 @@ async def test_the_files_are_read_by_others_as_they_are(
 async def test_a_log_that_holds_records_is_left_alone(
     make_log_settings: LogSettingsFactory, tmp_path: Path
 ) -> None:
-    """One record in any topic is enough."""
+    """One record more than was archived is enough."""
     settings = make_log_settings()
     await create_topics(settings)
     await append_events(settings, 10)
     archive = settings_of(tmp_path)
     await archive_log(ArchiveSink(archive, settings), settings)
+    async with Publisher(settings, CODEC) as publisher:
+        await publisher.append([usage()])
     before = await whole_log(settings)
     with pytest.raises(LogNotEmptyError, match="usage"):
         await restore(archive, settings, lambda _: None)
