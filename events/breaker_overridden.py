@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from events.envelope import ErrorText, Event, Name, OptionalName, TimeUs
+from events.envelope import ErrorText, Event, Name, OptionalName, ProviderName, TimeUs
 
 
 class OverrideMode(StrEnum):
@@ -21,7 +21,7 @@ class OverrideMode(StrEnum):
 class BreakerOverridden(Event):
     """See schemas/breaker_overridden. Without a model it holds for every deployment of the provider."""
 
-    provider: Name
+    provider: ProviderName
     model: OptionalName | None = None
     region: OptionalName | None = None
     mode: OverrideMode

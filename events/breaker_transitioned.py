@@ -12,6 +12,7 @@ from events.envelope import (
     Name,
     OptionalName,
     Positive,
+    ProviderName,
     SmallCount,
     TimeUs,
     deployment_name,
@@ -53,7 +54,7 @@ class BreakerTransitioned(Event):
     `outcomes_offset`, `run_calls` calls of the run at `run_index` (and all runs before it) are applied.
     """
 
-    provider: Name
+    provider: ProviderName
     model: Name
     region: OptionalName | None = None
     version: Positive

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from annotated_types import Interval, MaxLen
 from pydantic import AfterValidator, model_validator
 
-from events.envelope import MAX_LONG, ErrorText, Event, Name, OptionalName, Positive
+from events.envelope import MAX_LONG, ErrorText, Event, Name, OptionalName, Positive, ProviderName
 
 
 class BudgetLevel(StrEnum):
@@ -59,7 +59,7 @@ class BudgetChanged(Event):
     version: Positive
     level: BudgetLevel = BudgetLevel.TENANT
     subject: Name | None = None
-    provider: Name | None = None
+    provider: ProviderName | None = None
     model: Name | None = None
     period: BudgetPeriod = BudgetPeriod.MONTH
     rolling_hours: Annotated[int, Interval(ge=1, le=24 * 366)] | None = None

@@ -30,9 +30,18 @@ def _uuid(value: str) -> str:
         raise ValueError("must be a UUID, for example 018bcfe5-687b-7abc-8def-0123456789ab") from None
 
 
+def _no_slash(value: str) -> str:
+    if "/" in value:
+        raise ValueError(
+            "must hold no /, which ends the provider in a deployment's name; write it in the model, or use -"
+        )
+    return value
+
+
 EventId = Annotated[str, AfterValidator(_uuid)]
 Name = Annotated[str, MinLen(1), MaxLen(256)]
 OptionalName = Annotated[str, MaxLen(256)]
+ProviderName = Annotated[Name, AfterValidator(_no_slash)]
 ErrorText = Annotated[str, MaxLen(1000)]
 Count = Annotated[int, Interval(ge=0, le=MAX_LONG)]
 Positive = Annotated[int, Interval(ge=1, le=MAX_LONG)]

@@ -16,6 +16,7 @@ from events.envelope import (
     OptionalName,
     OutcomeKind,
     Positive,
+    ProviderName,
     SmallCount,
     TimeUs,
     deployment_name,
@@ -50,7 +51,7 @@ class OutcomeRun:
 class OutcomesObserved(Event):
     """See schemas/outcomes_observed. The range is [source_start, source_end) of the source partition."""
 
-    provider: Name
+    provider: ProviderName
     model: Name
     region: OptionalName | None = None
     source_topic: Name

@@ -9,7 +9,17 @@ from typing import Annotated
 from annotated_types import Interval, MaxLen
 from pydantic import AfterValidator
 
-from events.envelope import Attributes, Event, Name, Positive, Seconds, Share, SmallCount, SmallPositive
+from events.envelope import (
+    Attributes,
+    Event,
+    Name,
+    Positive,
+    ProviderName,
+    Seconds,
+    Share,
+    SmallCount,
+    SmallPositive,
+)
 from events.outcomes_observed import LATENCY_BOUNDS_MS
 
 
@@ -69,7 +79,7 @@ class BreakerPolicy:
 class ProviderChanged(Event):
     """See schemas/provider_changed. `version` is also the policy version of the provider's breakers."""
 
-    provider: Name
+    provider: ProviderName
     change: ProviderChange = ProviderChange.SET
     version: Positive
     models: Annotated[tuple[Name, ...], MaxLen(1000)] = ()

@@ -9,7 +9,7 @@ from typing import Annotated
 from annotated_types import Interval
 from pydantic import AllowInfNan
 
-from events.envelope import ErrorText, Event, HttpStatus, Name, OptionalName
+from events.envelope import ErrorText, Event, HttpStatus, OptionalName, ProviderName
 
 
 class HealthStatus(StrEnum):
@@ -25,7 +25,7 @@ class HealthStatus(StrEnum):
 class ProviderHealthChecked(Event):
     """See schemas/provider_health_checked. Without a model it speaks of the provider as a whole."""
 
-    provider: Name
+    provider: ProviderName
     model: OptionalName | None = None
     region: OptionalName | None = None
     status: HealthStatus

@@ -18,6 +18,7 @@ from events.envelope import (
     NanoUsd,
     OptionalName,
     OutcomeKind,
+    ProviderName,
 )
 
 MAX_LATENCY_MS = 7 * 86_400_000
@@ -29,7 +30,7 @@ class UsageRecorded(Event):
     """See schemas/usage_recorded. `cost_nano_usd` is fixed when appended; None when no price is known."""
 
     request_id: Name
-    provider: Name
+    provider: ProviderName
     model: Name
     region: OptionalName | None = None
     org: OptionalName | None = None

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.resources.values import Body, Flag, TimeOut, Usd, UsdOut, View, Whole
 from api.rfc3339 import format_time_us
 from events.budget_changed import BudgetLevel, BudgetPeriod
-from events.envelope import ErrorText, Name
+from events.envelope import ErrorText, Name, ProviderName
 from events.money import format_usd
 from projections.live.budget import BudgetState, BudgetStatus
 
@@ -22,7 +22,7 @@ class BudgetBody(Body):
 
     level: BudgetLevel = Field(BudgetLevel.TENANT, description="Whose spending is limited.")
     subject: Name | None = Field(None, description="Id of the org, team, user or key; null at level TENANT.")
-    provider: Name | None = Field(None, description="Only calls to this provider.")
+    provider: ProviderName | None = Field(None, description="Only calls to this provider.")
     model: Name | None = Field(None, description="Only calls to this model of the provider.")
     period: BudgetPeriod = Field(BudgetPeriod.MONTH, description="After what time spending starts anew.")
     rolling_hours: Annotated[Whole, Interval(ge=1, le=24 * 366)] | None = Field(
