@@ -28,6 +28,15 @@ _ATTACHED = """
     WHERE inhparent = to_regclass($1)
 """
 
+# Of an empty table BRIN makes a summary that every row of the first pages then would widen, which costs more than to insert
+# the row does: those pages are summed up like all others, when they are full.
+_NO_SUMMARY_YET = """
+    SELECT brin_desummarize_range(indexrelid::regclass, 0) FROM pg_index
+    JOIN pg_class AS of_index ON of_index.oid = indexrelid
+    JOIN pg_am ON pg_am.oid = of_index.relam
+    WHERE indrelid = to_regclass($1) AND amname = 'brin'
+"""
+
 Month = NewType("Month", int)
 """Months since the year 0: 12 x year + month - 1."""
 
@@ -83,6 +92,7 @@ async def _create(connection: Connection, table: str, month: Month) -> str:
         f"ALTER TABLE {table} ATTACH PARTITION {name} "
         f"FOR VALUES FROM ('{first_day(month)}') TO ('{first_day(Month(month + 1))}')"
     )
+    await connection.execute(_NO_SUMMARY_YET, name)
     return name
 
 

@@ -6,23 +6,24 @@ remembered is what is stored. Sums and sketches are merged here, where that cost
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from projections.history.database import Connection
-from projections.history.rollups import KEY_COLUMNS, SUM_COLUMNS, Grain, Key, Rollup, Rollups, coarser
-from projections.history.sketch import decode, encode
+import numpy as np
 
-MAX_BIGINT = 2**63 - 1
-_COLUMNS = (*KEY_COLUMNS, "log_partition", *SUM_COLUMNS, "latency_sketch")
-_TYPES = (
-    "timestamptz",
-    *("text" for _ in KEY_COLUMNS[1:]),
-    "integer",
-    *("bigint" for _ in SUM_COLUMNS),
-    "bytea",
-)
+from projections.history.avro_columns import Ints
+from projections.history.database import Connection
+from projections.history.rollup_memory import RollupMemory
+from projections.history.rollup_sums import Sums, columns_of, every_grain
+from projections.history.rollups import KEY_COLUMNS, SUM_COLUMNS, Grain, Key, Rollup, Rollups
+from projections.history.sketch import decode
+
+_GIVEN = (*KEY_COLUMNS, *SUM_COLUMNS, "latency_sketch")
+"""What each row has an array element of; the log partition is the same in all."""
+
+_TYPES = ("bigint", *("text" for _ in KEY_COLUMNS[1:]), *("bigint" for _ in SUM_COLUMNS), "bytea")
+_SUMS_AT = range(len(KEY_COLUMNS), len(_GIVEN) - 1)
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -31,95 +32,115 @@ def _quoted(names: Sequence[str]) -> str:
 
 _KEY = _quoted((*KEY_COLUMNS, "log_partition"))
 _SET = ", ".join(f'"{name}" = excluded."{name}"' for name in (*SUM_COLUMNS, "latency_sketch"))
+_TIME = "timestamptz 'epoch' + bucket * interval '1 microsecond'"
 _SELECT = {
-    grain: f"SELECT {_quoted((*KEY_COLUMNS, *SUM_COLUMNS, 'latency_sketch'))} FROM {grain.table} "
-    f"JOIN unnest({', '.join(f'${at}::{sql_type}[]' for at, sql_type in enumerate(_TYPES[:6], start=1))}) "
-    f"AS wanted ({_quoted(KEY_COLUMNS)}) USING ({_quoted(KEY_COLUMNS)}) WHERE log_partition = $7"
+    grain: f"SELECT {_quoted(_GIVEN)} FROM {grain.table} JOIN (SELECT {_TIME} AS bucket, {_quoted(KEY_COLUMNS[1:])} "
+    f"FROM unnest({', '.join(f'${at}::{sql_type}[]' for at, sql_type in enumerate(_TYPES[:6], start=2))}) "
+    f"AS given ({_quoted(KEY_COLUMNS)})) AS wanted USING ({_quoted(KEY_COLUMNS)}) WHERE log_partition = $1"
     for grain in Grain
 }
-
-
-_SUMS_AT = range(len(KEY_COLUMNS) + 1, len(_COLUMNS) - 1)
 
 
 @lru_cache(maxsize=256)
 def _upsert(grain: Grain, nothing: frozenset[int]) -> str:
     """SQL that writes rows from an array per column; of the columns with those numbers all is 0, and none is given."""
-    given = [at for at in range(len(_COLUMNS)) if at not in nothing]
-    arrays = ", ".join(f"${number}::{_TYPES[at]}[]" for number, at in enumerate(given, start=1))
-    told = ", ".join("0" if at in nothing else f'"{name}"' for at, name in enumerate(_COLUMNS))
-    names = _quoted([_COLUMNS[at] for at in given])
+    given = [at for at in range(len(_GIVEN)) if at not in nothing]
+    arrays = ", ".join(f"${number}::{_TYPES[at]}[]" for number, at in enumerate(given, start=2))
+    told = ", ".join("0" if at in nothing else f'"{name}"' for at, name in enumerate(_GIVEN[1:], start=1))
+    names = _quoted([_GIVEN[at] for at in given])
     return (
-        f"INSERT INTO {grain.table} ({_quoted(_COLUMNS)}) SELECT {told} FROM unnest({arrays}) AS given ({names}) "
-        f"ON CONFLICT ({_KEY}) DO UPDATE SET {_SET}"
+        f"INSERT INTO {grain.table} (log_partition, {_quoted(_GIVEN)}) SELECT $1::integer, {_TIME}, {told} "
+        f"FROM unnest({arrays}) AS given ({names}) ON CONFLICT ({_KEY}) DO UPDATE SET {_SET}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    sql: str
+    arguments: tuple[object, ...]
 
 
 @dataclass(slots=True)
 class RollupStore:
-    """The rollup rows of one log partition, since it was opened. `kept` bounds how many are remembered."""
+    """The rollup rows of one log partition, since it was opened. `kept` bounds how many are remembered.
+
+    A batch is counted, in one go or in several, and then written. When one of these or the transaction fails, `forget` has
+    to be called.
+    """
 
     partition: int
     kept: int
-    _current: dict[tuple[Grain, Key], Rollup] = field(default_factory=dict)
-    _previous: dict[tuple[Grain, Key], Rollup] = field(default_factory=dict)
+    _current: RollupMemory = field(default_factory=RollupMemory)
+    _previous: RollupMemory = field(default_factory=RollupMemory)
+    _touched: dict[Grain, dict[Key, int]] = field(default_factory=dict)
+    _unread: dict[Grain, list[Key]] = field(default_factory=dict)
+    _statements: list[_Statement] | None = None
 
     def forget(self) -> None:
         """The transaction did not commit, or may not have."""
-        self._current, self._previous = {}, {}
+        self._current, self._previous = RollupMemory(), RollupMemory()
+        self._touched, self._unread, self._statements = {}, {}, None
 
     async def add(self, connection: Connection, by_minute: Rollups) -> None:
-        """Count a batch in every grain. When this or its transaction fails, `forget` has to be called."""
-        for grain in Grain:
-            more = by_minute if grain is Grain.MINUTE else coarser(by_minute, grain)
-            if more:
-                await self._add(connection, grain, more)
+        """Count a batch in every grain, and write it."""
+        self.count(every_grain(by_minute))
+        await self.write(connection)
 
-    async def _add(self, connection: Connection, grain: Grain, more: Rollups) -> None:
-        await self._load(connection, grain, more)
-        totals: list[tuple[Key, Rollup]] = []
-        for key in sorted(more):
-            held = self._current.get((grain, key))
-            if held is None:
-                self._current[grain, key] = held = more[key].copy()
-            else:
-                held.add(more[key])
-            totals.append((key, held))
-        arrays = self._arrays(totals)
-        nothing = frozenset(at for at in _SUMS_AT if not any(arrays[at]))
-        given = (array for at, array in enumerate(arrays) if at not in nothing)
-        await connection.execute(_upsert(grain, nothing), *given)
-        if len(self._current) > self.kept // 2:
-            self._previous, self._current = self._current, {}
+    def count(self, by_grain: Mapping[Grain, Sums]) -> None:
+        """Count calls in memory. Rows that are not remembered are read when it is written, and added then."""
+        self._statements = None
+        for grain, more in by_grain.items():
+            if more.keys:
+                self._current.add(self._places(grain, more.keys), more)
 
-    async def _load(self, connection: Connection, grain: Grain, keys: Collection[Key]) -> None:
-        """Have in memory what is stored of these rows."""
-        missing: list[Key] = []
+    def prepare(self) -> None:
+        """Have the statements ready, while Postgres does something else."""
+        if not self._unread:
+            self._statements = [self._statement(grain, touched) for grain, touched in self._touched.items()]
+
+    async def write(self, connection: Connection) -> None:
+        """Write what was counted."""
+        for grain, keys in self._unread.items():
+            await self._read(connection, grain, keys)
+        self._unread = {}
+        if self._statements is None:
+            self.prepare()
+        for one in self._statements or ():
+            await connection.execute(one.sql, *one.arguments)
+        self._touched, self._statements = {}, None
+        if self._current.used > self.kept // 2:
+            self._previous, self._current = self._current, RollupMemory()
+
+    def _places(self, grain: Grain, keys: Sequence[Key]) -> Ints:
+        current, previous = self._current.places[grain], self._previous.places[grain]
+        touched = self._touched.setdefault(grain, {})
         for key in keys:
-            if (grain, key) in self._current:
-                continue
-            held = self._previous.pop((grain, key), None)
-            if held is None:
-                missing.append(key)
-            else:
-                self._current[grain, key] = held
-        if not missing:
-            return
-        for row in await connection.fetch(_SELECT[grain], *zip(*missing, strict=True), self.partition):
-            sums = [row[name] for name in SUM_COLUMNS]
-            stored = (row["bucket"], *(row[name] for name in KEY_COLUMNS[1:]))
-            self._current[grain, stored] = Rollup(sums, decode(row["latency_sketch"]))
+            place = current.get(key)
+            if place is None:
+                place = self._current.new(grain, key)
+                theirs = previous.pop(key, None)
+                if theirs is None:
+                    self._unread.setdefault(grain, []).append(key)
+                else:
+                    self._current.take(self._previous, theirs, place)
+            touched[key] = place
+        return np.array([current[key] for key in keys], np.int64)
 
-    def _arrays(self, totals: Sequence[tuple[Key, Rollup]]) -> list[Sequence[object]]:
-        """One array per column."""
-        keys = list(zip(*(key for key, _ in totals), strict=True))
-        sums = [_storable(column) for column in zip(*(rollup.sums for _, rollup in totals), strict=True)]
-        sketches = [encode(rollup.latencies) for _, rollup in totals]
-        return [*keys, [self.partition] * len(totals), *sums, sketches]
+    async def _read(self, connection: Connection, grain: Grain, keys: Sequence[Key]) -> None:
+        """Add what is stored of rows that were not remembered."""
+        stored: Rollups = {
+            (row["bucket"], *(row[name] for name in KEY_COLUMNS[1:])): Rollup(
+                [row[name] for name in SUM_COLUMNS], decode(row["latency_sketch"])
+            )
+            for row in await connection.fetch(_SELECT[grain], self.partition, *zip(*keys, strict=True))
+        }
+        if stored:
+            self._current.add(self._places(grain, list(stored)), columns_of(stored))
 
-
-def _storable(column: Sequence[int]) -> Sequence[int]:
-    """A sum beyond 64 bits (9.2 billion dollars) stays at the end of their range."""
-    if min(column) >= -MAX_BIGINT and max(column) <= MAX_BIGINT:
-        return column
-    return [max(-MAX_BIGINT, min(MAX_BIGINT, value)) for value in column]
+    def _statement(self, grain: Grain, touched: Mapping[Key, int]) -> _Statement:
+        keys = sorted(touched, key=touched.__getitem__)
+        at = np.array([touched[key] for key in keys], np.int64)
+        arrays: list[Sequence[object]] = [*zip(*keys, strict=True), *self._current.sums(at)]
+        nothing = frozenset(number for number in _SUMS_AT if not any(arrays[number]))
+        given = (array for number, array in enumerate(arrays) if number not in nothing)
+        return _Statement(_upsert(grain, nothing), (self.partition, *given, self._current.sketches(at)))

@@ -31,6 +31,7 @@ from projections.history.months import (
 )
 from projections.history.recent import Recent
 from projections.history.rollup_store import RollupStore
+from projections.history.rollup_sums import every_grain
 from projections.history.rollups import Tally
 from projections.history.rows import Batch, Check, RowReader, no_further_check
 from projections.history.settings import HistorySettings
@@ -164,18 +165,16 @@ class HistorySink:
     async def _fill(self, connection: Connection, place: Partition, held: _Held, batch: Batch) -> None:
         """What the checkpoint stands for."""
         table = self._tables[place.topic]
-        rollups = None
-        if place.topic == USAGE.name and self._usage_copy is not None:
-            rollups = await self._usage_copy.copied(connection, place, batch, held.recent)
-            if rollups is None:
-                batch.clear()
-        if rollups is None:
+        quick = self._usage_copy if place.topic == USAGE.name else None
+        if quick is None or not await quick.copied(connection, place, batch, held.recent, held.rollups):
+            batch.clear()
             rows = table.reader.rows(place, batch, held.recent)
             written = await table.writer.insert(connection, batch, rows)
-            rollups = table.tally.by_minute(written) if table.tally is not None else {}
+            if table.tally is not None:
+                held.rollups.count(every_grain(table.tally.by_minute(written)))
         await table.writer.refuse(connection, place, batch.refused)
         try:
-            await held.rollups.add(connection, rollups)
+            await held.rollups.write(connection)
         except asyncpg.CheckViolationError as error:
             raise NoMonthError(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""Usage to PostgreSQL without a Python object per field: records to rows of binary COPY, and to sums by the minute."""
+"""Usage to PostgreSQL without a Python object per field: records to rows of binary COPY."""
 
 from __future__ import annotations
 
@@ -9,44 +9,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from events.envelope import FAILURES, MAX_TIME_US, OutcomeKind
+from events.envelope import MAX_TIME_US, OutcomeKind
 from events.reader import LogRecord
 from projections.history.avro_columns import PADDING, Bytes, ColumnReader, Columns, Ints, Mask, Numbers, Texts
 from projections.history.copy_rows import Column, NumberColumn, TextColumn, WordsColumn, copy_rows
 from projections.history.database import POSTGRES_EPOCH_US
-from projections.history.rollups import OTHER_OUTCOMES, Key, Rollup, Rollups
-from projections.history.sketch import bucket_of
 from projections.history.tables import Table
+from projections.history.usage_calls import LARGEST_SUMMED, SUMMED, Callers, UsageCalls
 
-MINUTE_US = 60_000_000
 EMPTY_JSONB = b"\x01{}"
 ID_BYTES = 36
-LARGEST_SUMMED = 2**48
-"""A figure beyond it is left to the general way, so that no sum of a batch can overflow."""
-
-_SUMMED = ("input_tokens", "output_tokens", "cached_input_tokens", "cost_nano_usd", "latency_ms")
 _DASHES = np.array([8, 13, 18, 23])
 _DIGITS = np.delete(np.arange(ID_BYTES), _DASHES)
 _NIBBLES = np.full(256, 255, np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
-_TABLE_MS = 16_384
-_BUCKETS = np.array([bucket_of(ms) for ms in range(_TABLE_MS)], np.int64)
-
-
-NAMES_KEPT = 100_000
-
-Caller = tuple[int, bytes, bytes]
-"""A minute, and who called what then: the bytes of the tenant, and those from provider to user."""
 
 
 @dataclass(slots=True)
 class UsageBlock:
-    """Some records of a batch. Those that are `odd` are in nothing else, and go the general way."""
+    """Some records of a batch. Those that are `odd` are in nothing else, are not counted, and go the general way."""
 
     odd: Mask
     ids: set[str]
     rows: bytes
-    rollups: Rollups
 
 
 class UsageColumns:
@@ -64,19 +49,27 @@ class UsageColumns:
         self._constants = np.frombuffer(b"".join(constants) + bytes(PADDING), np.uint8)
         self._lengths = np.array([len(one) for one in constants])
         self._starts = np.cumsum(self._lengths) - self._lengths
-        self._names: dict[tuple[bytes, bytes], tuple[str, str, str, str, str]] = {}
+        self._callers = Callers()
+
+    def calls(self) -> UsageCalls:
+        """What blocks of a batch are counted in."""
+        return UsageCalls(self._kinds, self._callers)
 
     def block(
-        self, partition: int, records: Sequence[LogRecord], seen: Sequence[Collection[str]]
+        self,
+        partition: int,
+        records: Sequence[LogRecord],
+        seen: Sequence[Collection[str]],
+        calls: UsageCalls,
     ) -> UsageBlock:
-        """Rows and sums of the records that are not odd. Odd are those, too, whose event was seen."""
+        """Rows of the records that are not odd; they are in `calls` then. Odd are those, too, whose event was seen."""
         columns = self._reader.read([record.value for record in records])
         texts, words = _ids(columns)
         _mark_extreme(columns)
         ids = _fresh_ids(columns, texts, seen)
         good = np.flatnonzero(~columns.odd)
         if not len(good):
-            return UsageBlock(columns.odd, set(), b"", {})
+            return UsageBlock(columns.odd, set(), b"")
         count = len(records)
         on_the_log = [
             NumberColumn(np.full(len(good), partition), 4),
@@ -88,7 +81,8 @@ class UsageColumns:
             ),
         ]
         told = [self._column(columns, name, sql_type, words, good) for name, sql_type in self._columns]
-        return UsageBlock(columns.odd, ids, copy_rows([*told, *on_the_log]), self._rollups(columns, good))
+        calls.add(columns, good)
+        return UsageBlock(columns.odd, ids, copy_rows([*told, *on_the_log]))
 
     def _column(
         self, columns: Columns, name: str, sql_type: str, words: npt.NDArray[np.uint64], good: Ints
@@ -109,59 +103,6 @@ class UsageColumns:
 
     def _constant(self, which: Ints) -> TextColumn:
         return TextColumn(self._constants, self._starts[which], self._lengths[which])
-
-    def _rollups(self, columns: Columns, good: Ints) -> Rollups:
-        """Sums by minute and caller."""
-        callers, members, groups = _groups(columns, good)
-        size = len(members)
-        sums = np.zeros((len(_SUMMED), size), np.int64)
-        for held, name in zip(sums, _SUMMED, strict=True):
-            np.add.at(held, groups, _numbers(columns, name).values[good])
-        calls = np.bincount(groups, minlength=size)
-        unpriced = np.bincount(groups[_numbers(columns, "cost_nano_usd").null[good]], minlength=size)
-        kinds = np.bincount(
-            groups * len(self._kinds) + _numbers(columns, "outcome").values[good],
-            minlength=size * len(self._kinds),
-        ).reshape(size, len(self._kinds))
-        by_kind = {kind: kinds[:, at] for at, kind in enumerate(self._kinds)}
-        failures = np.sum([by_kind[kind] for kind in FAILURES], axis=0)
-        inputs, outputs, cached, costs, latencies = sums
-        table = np.column_stack(
-            [
-                calls,
-                by_kind[OutcomeKind.SUCCESS],
-                failures,
-                *(by_kind[kind] for kind in OTHER_OUTCOMES),
-                inputs,
-                outputs,
-                cached,
-                costs,
-                unpriced,
-                latencies,
-            ]
-        ).tolist()
-        sketches = _sketches(_numbers(columns, "latency_ms").values[good], groups, size)
-        rollups: Rollups = {}
-        for caller, member, of_group, counts in zip(callers, members, table, sketches, strict=True):
-            rollup = Rollup(of_group, counts)
-            held_rollup = rollups.setdefault(self._key(columns, caller, member), rollup)
-            if held_rollup is not rollup:
-                held_rollup.add(rollup)
-        return rollups
-
-    def _key(self, columns: Columns, caller: Caller, record: int) -> Key:
-        """Names of callers are remembered, a bounded number of them."""
-        minute, *raw = caller
-        told = (raw[0], raw[1])
-        names = self._names.get(told)
-        if names is None:
-            if len(self._names) >= NAMES_KEPT:
-                self._names.clear()
-            tenant, provider, model, region, user = (
-                columns.text(name, record) for name in ("tenant", "provider", "model", "region", "user")
-            )
-            names = self._names[told] = (tenant, provider, model, region, user)
-        return (minute * MINUTE_US, *names)
 
 
 def _numbers(columns: Columns, name: str) -> Numbers:
@@ -204,39 +145,6 @@ def _mark_extreme(columns: Columns) -> None:
     """Times that are none, and figures that are too large to be summed in a batch."""
     times = _numbers(columns, "occurred_at").values
     columns.odd |= (times < 0) | (times > MAX_TIME_US)
-    for name in _SUMMED:
+    for name in SUMMED:
         values = _numbers(columns, name).values
         columns.odd |= (values > LARGEST_SUMMED) | (values < -LARGEST_SUMMED)
-
-
-def _groups(columns: Columns, good: Ints) -> tuple[list[Caller], list[int], Ints]:
-    """Which calls share a minute and a caller: the groups, of each one record, and of each call its group.
-
-    Two groups may have the same key: a caller is told by the bytes from provider to user, teams between them included.
-    """
-    blob = columns.blob
-    minutes = (_numbers(columns, "occurred_at").values[good] // MINUTE_US).tolist()
-    tenants = columns.spans("tenant", "correlation_id", good)
-    callers = columns.spans("provider", "api_key", good)
-    numbers: dict[Caller, int] = {}
-    groups = [
-        numbers.setdefault((minute, blob[tenant:tenant_end], blob[caller:caller_end]), len(numbers))
-        for minute, (tenant, tenant_end), (caller, caller_end) in zip(minutes, tenants, callers, strict=True)
-    ]
-    found = np.array(groups)
-    _, first = np.unique(found, return_index=True)
-    return list(numbers), good[first].tolist(), found
-
-
-def _sketches(latencies_ms: Ints, groups: Ints, size: int) -> list[dict[int, int]]:
-    """The sketch of each group."""
-    buckets = _BUCKETS[np.clip(latencies_ms, 0, _TABLE_MS - 1)]
-    for at in np.flatnonzero(latencies_ms >= _TABLE_MS).tolist():
-        buckets[at] = bucket_of(int(latencies_ms[at]))
-    entries, counts = np.unique(groups * 1024 + buckets, return_counts=True)
-    sketches: list[dict[int, int]] = [{} for _ in range(size)]
-    for group, bucket, count in zip(
-        (entries >> 10).tolist(), (entries & 1023).tolist(), counts.tolist(), strict=True
-    ):
-        sketches[group][bucket] = count
-    return sketches

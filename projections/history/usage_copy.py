@@ -11,7 +11,9 @@ from events.reader import LogRecord
 from projections.history.copy_rows import HEADER, TRAILER
 from projections.history.database import Connection
 from projections.history.recent import Recent
-from projections.history.rollups import Rollups, Tally
+from projections.history.rollup_store import RollupStore
+from projections.history.rollup_sums import every_grain
+from projections.history.rollups import Tally
 from projections.history.rows import Batch, RowReader
 from projections.history.table_writer import BAD_VALUES
 from projections.history.usage_columns import UsageColumns
@@ -28,12 +30,11 @@ class UsageCopy:
         self._tally = Tally(reader.table.column_names)
 
     async def copied(
-        self, connection: Connection, place: Partition, batch: Batch, recent: Recent
-    ) -> Rollups | None:
-        """The sums of a batch that was written whole; None when it was not, and then nothing was."""
+        self, connection: Connection, place: Partition, batch: Batch, recent: Recent, rollups: RollupStore
+    ) -> bool:
+        """Whether all rows of a batch were written, and counted in `rollups`; when not, nothing was."""
         savepoint = connection.transaction()
         await savepoint.start()
-        rollups: Rollups = {}
         odd: list[LogRecord] = []
         table = self._reader.table
         try:
@@ -48,31 +49,26 @@ class UsageCopy:
                 rows = self._reader.rows(place, left, recent)
                 await connection.copy_records_to_table(table.name, records=rows, columns=table.column_names)
                 batch.duplicates += left.duplicates
-                _add(rollups, self._tally.by_minute(left.held))
+                rollups.count(every_grain(self._tally.by_minute(left.held)))
         except BAD_VALUES:
             await savepoint.rollback()
-            return None
+            rollups.forget()
+            return False
         await savepoint.commit()
-        return rollups
+        return True
 
     async def _blocks(
-        self, place: Partition, batch: Batch, recent: Recent, rollups: Rollups, odd: list[LogRecord]
+        self, place: Partition, batch: Batch, recent: Recent, rollups: RollupStore, odd: list[LogRecord]
     ) -> AsyncIterator[bytes]:
         yield HEADER
+        calls = self._columns.calls()
         seen = (batch.ids, recent.current, recent.previous)
         for start in range(0, len(batch.records), BLOCK_RECORDS):
             records = batch.records[start : start + BLOCK_RECORDS]
-            block = self._columns.block(place.number, records, seen)
+            block = self._columns.block(place.number, records, seen, calls)
             batch.ids |= block.ids
-            _add(rollups, block.rollups)
             odd += [records[at] for at in np.flatnonzero(block.odd).tolist()]
             yield block.rows
+        rollups.count(calls.by_grain())  # while Postgres is still busy with the last rows
+        rollups.prepare()
         yield TRAILER
-
-
-def _add(held: Rollups, more: Rollups) -> None:
-    for key, rollup in more.items():
-        if key in held:
-            held[key].add(rollup)
-        else:
-            held[key] = rollup

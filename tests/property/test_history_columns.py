@@ -16,7 +16,8 @@ from events.envelope import OutcomeKind
 from events.positions import Partition
 from projections.history.database import POSTGRES_EPOCH_US
 from projections.history.recent import Recent
-from projections.history.rollups import Row, Tally
+from projections.history.rollup_sums import Sums, every_grain
+from projections.history.rollups import Grain, Key, Row, Tally
 from projections.history.rows import Batch, RowReader
 from projections.history.tables import derive_tables
 from projections.history.usage_columns import UsageColumns
@@ -105,7 +106,8 @@ def test_what_the_quick_way_takes_is_what_the_general_way_reads(raw: list[bytes 
         Record("interlock.usage", 3, offset, NOW_US // 1000 + offset, b"acme", value)
         for offset, value in enumerate(raw, 900)
     ]
-    block = COLUMNS.block(3, records, ())
+    calls = COLUMNS.calls()
+    block = COLUMNS.block(3, records, (), calls)
     taken = [record for record, odd in zip(records, block.odd, strict=True) if not odd]
     batch = Batch(taken)
     rows = list(RowReader(TABLE, CODEC).rows(PLACE, batch, Recent()))
@@ -113,7 +115,39 @@ def test_what_the_quick_way_takes_is_what_the_general_way_reads(raw: list[bytes 
     assert not batch.duplicates
     assert list(parsed(block.rows)) == rows
     assert block.ids == batch.ids
-    assert block.rollups == Tally(TABLE.column_names).by_minute(rows)
+    by_minute = Tally(TABLE.column_names).by_minute(rows)
+    assert told_by_grain(calls.by_grain()) == told_by_grain(every_grain(by_minute))
+
+
+@given(st.lists(st.lists(values(), min_size=1, max_size=4), min_size=1, max_size=4))
+def test_how_a_batch_is_cut_into_blocks_does_not_show_in_its_sums(raw: list[list[bytes | None]]) -> None:
+    """Callers and buckets that several blocks have are one row, in every grain."""
+    calls, rows = COLUMNS.calls(), []
+    for number, values_of_block in enumerate(raw):
+        records = [
+            Record("interlock.usage", 3, 10 * number + offset, NOW_US // 1000, b"acme", value)
+            for offset, value in enumerate(values_of_block)
+        ]
+        block = COLUMNS.block(3, records, (), calls)
+        rows += list(parsed(block.rows))
+    sums = every_grain(Tally(TABLE.column_names).by_minute(rows))
+    assert told_by_grain(calls.by_grain()) == told_by_grain(sums)
+
+
+def told_by_grain(sums: dict[Grain, Sums]) -> dict[Grain, dict[Key, tuple[list[int], dict[int, int]]]]:
+    """Sums of every grain as one reads them."""
+    return {grain: told(one) for grain, one in sums.items()}
+
+
+def told(sums: Sums) -> dict[Key, tuple[list[int], dict[int, int]]]:
+    """Sums as one reads them."""
+    latencies: list[dict[int, int]] = [{} for _ in sums.keys]
+    for row, bucket, count in zip(
+        sums.rows.tolist(), sums.buckets.tolist(), sums.counts.tolist(), strict=True
+    ):
+        assert bucket not in latencies[row]
+        latencies[row][bucket] = count
+    return dict(zip(sums.keys, zip(sums.sums.tolist(), latencies, strict=True), strict=True))
 
 
 @given(st.integers(1, 30), st.integers(0, 20))
@@ -126,5 +160,5 @@ def test_the_quick_way_takes_every_plain_call(count: int, again: int) -> None:
         for offset, event in enumerate(events)
     ]
     seen = {events[0].event_id}
-    block = COLUMNS.block(3, records, (seen,))
+    block = COLUMNS.block(3, records, (seen,), COLUMNS.calls())
     assert block.odd.tolist() == [number == 0 or number >= count for number in range(count + again)]

@@ -58,6 +58,21 @@ async def test_months_are_there_ahead_of_time(place: Place) -> None:
         assert await place.value("SELECT to_regclass($1) IS NOT NULL", name)
 
 
+async def test_the_filters_of_a_month_begin_without_its_first_pages(place: Place) -> None:
+    """They are made once of many rows, not widened by each; what is asked for is found before and after."""
+    async with place.sink() as sink:
+        await sink.open(USAGE)
+        await sink.write(USAGE, 0, records([usage()]))
+    find = "SELECT count(*) FROM usage WHERE request_id = (SELECT request_id FROM usage)"
+    summarize = (
+        "SELECT sum(brin_summarize_new_values(indexrelid)) FROM pg_index JOIN pg_class ON oid = indexrelid "
+        "WHERE indrelid = 'usage_y2023m11'::regclass AND relam = (SELECT oid FROM pg_am WHERE amname = 'brin')"
+    )
+    assert await place.value(find) == 1
+    assert await place.value(summarize) == 1
+    assert await place.value(find) == 1
+
+
 async def test_a_month_that_was_detached_is_made_anew_for_a_late_event(place: Place) -> None:
     """Retention takes a month away under a sink at work; what comes late for it is written all the same."""
     async with place.sink() as sink:

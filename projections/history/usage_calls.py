@@ -1,0 +1,136 @@
+"""Calls to sums by minute, hour and day and by who called what, without a Python object per call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from events.envelope import FAILURES, OutcomeKind
+from projections.history.avro_columns import Columns, Ints, Numbers
+from projections.history.rollup_sums import BUCKETS, Sums
+from projections.history.rollups import OTHER_OUTCOMES, SUM_COLUMNS, Grain
+from projections.history.sketch import bucket_of
+
+NAMES_KEPT = 100_000
+LARGEST_SUMMED = 2**48
+"""A figure beyond it is left to the general way, so that no sum of a batch can overflow."""
+
+SUMMED = ("input_tokens", "output_tokens", "cached_input_tokens", "cost_nano_usd", "latency_ms")
+_MINUTE_US = Grain.MINUTE.length_us
+_TABLE_MS = 16_384
+_BUCKETS = np.array([bucket_of(ms) for ms in range(_TABLE_MS)], np.int64)
+
+Names = tuple[str, str, str, str, str]
+"""Tenant, provider, model, region, user; what is absent is empty text."""
+
+
+class Callers:
+    """The names of callers by their bytes in a record, a bounded number of them."""
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, Names] = {}
+
+    def names(self, columns: Columns, told: bytes, record: int) -> Names:
+        """Who called in a record, where the bytes `told` say that."""
+        names = self._names.get(told)
+        if names is None:
+            if len(self._names) >= NAMES_KEPT:
+                self._names.clear()
+            tenant, provider, model, region, user = (
+                columns.text(name, record) for name in ("tenant", "provider", "model", "region", "user")
+            )
+            names = self._names[told] = (tenant, provider, model, region, user)
+        return names
+
+
+@dataclass(slots=True)
+class UsageCalls:
+    """The calls of a batch, gathered block by block. `kinds` are the outcomes in the order of the schema."""
+
+    kinds: Sequence[OutcomeKind]
+    callers: Callers
+    _numbers: dict[bytes, int] = field(default_factory=dict)
+    _of_names: dict[Names, int] = field(default_factory=dict)
+    _blocks: list[Ints] = field(default_factory=lambda: [np.zeros((4 + len(SUMMED), 0), np.int64)])
+
+    def add(self, columns: Columns, good: Ints) -> None:
+        """Calls that are in these records."""
+        figures = [_numbers(columns, name).values[good] for name in SUMMED]
+        unpriced = _numbers(columns, "cost_nano_usd").null[good]
+        minutes = _numbers(columns, "occurred_at").values[good] // _MINUTE_US
+        outcomes = _numbers(columns, "outcome").values[good]
+        self._blocks.append(np.array([self._callers(columns, good), minutes, outcomes, unpriced, *figures]))
+
+    def by_grain(self) -> dict[Grain, Sums]:
+        """What all of them come to."""
+        by_minute = self._by_minute(np.concatenate(self._blocks, axis=1))
+        by_hour = by_minute.coarser(Grain.HOUR)
+        return {Grain.MINUTE: by_minute, Grain.HOUR: by_hour, Grain.DAY: by_hour.coarser(Grain.DAY)}
+
+    def _callers(self, columns: Columns, good: Ints) -> list[int]:
+        """The number of each record's caller: of its names, whatever else its bytes say of teams and organisations."""
+        blob, numbers = columns.blob, self._numbers
+        tenants = columns.spans("tenant", "correlation_id", good)
+        callers = columns.spans("provider", "api_key", good)
+        found: list[int] = []
+        for at, ((tenant, tenant_end), (caller, caller_end)) in enumerate(zip(tenants, callers, strict=True)):
+            told = blob[tenant:tenant_end] + blob[caller:caller_end]
+            number = numbers.get(told)
+            if number is None:
+                names = self.callers.names(columns, told, int(good[at]))
+                number = numbers[told] = self._of_names.setdefault(names, len(self._of_names))
+            found.append(number)
+        return found
+
+    def _by_minute(self, calls: Ints) -> Sums:
+        caller, minute, outcome, unpriced, *figures = calls
+        told, groups = np.unique(minute * len(self._of_names) + caller, return_inverse=True)
+        names = list(self._of_names)
+        keys = [(at // len(names) * _MINUTE_US, *names[at % len(names)]) for at in told.tolist()]
+        size = len(keys)
+        kinds = np.bincount(groups * len(self.kinds) + outcome, minlength=size * len(self.kinds))
+        of_kind = dict(zip(self.kinds, kinds.reshape(size, len(self.kinds)).T, strict=True))
+        totals = {
+            "calls": np.bincount(groups, minlength=size),
+            "successes": of_kind[OutcomeKind.SUCCESS],
+            "failures": np.sum([of_kind[kind] for kind in FAILURES], axis=0),
+            **{kind.lower(): of_kind[kind] for kind in OTHER_OUTCOMES},
+            "unpriced_calls": np.bincount(groups[unpriced != 0], minlength=size),
+            **dict(
+                zip(
+                    (
+                        "input_tokens",
+                        "output_tokens",
+                        "cached_input_tokens",
+                        "cost_nano_usd",
+                        "latency_ms_sum",
+                    ),
+                    (_sum(groups, one, size) for one in figures),
+                    strict=True,
+                )
+            ),
+        }
+        entries, counts = np.unique(groups * BUCKETS + _buckets(figures[-1]), return_counts=True)
+        sums = np.column_stack([totals[name] for name in SUM_COLUMNS])
+        return Sums(keys, sums, entries // BUCKETS, entries % BUCKETS, counts)
+
+
+def _sum(groups: Ints, values: Ints, size: int) -> Ints:
+    total = np.zeros(size, np.int64)
+    np.add.at(total, groups, values)
+    return total
+
+
+def _buckets(latencies_ms: Ints) -> Ints:
+    buckets = _BUCKETS[np.clip(latencies_ms, 0, _TABLE_MS - 1)]
+    for at in np.flatnonzero(latencies_ms >= _TABLE_MS).tolist():
+        buckets[at] = bucket_of(int(latencies_ms[at]))
+    return buckets
+
+
+def _numbers(columns: Columns, name: str) -> Numbers:
+    found = columns.fields[name]
+    assert isinstance(found, Numbers), f"{name} is a number in every schema of usage"
+    return found
