@@ -24,6 +24,7 @@ from api.cli import (
     status,
     topics,
     up,
+    verify,
     work,
 )
 
@@ -55,4 +56,5 @@ app.command("restore")(restore.restore)
 app.add_typer(retention.app, name="retention")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(rebuild.app, name="rebuild")
+app.add_typer(verify.app, name="verify")
 app.add_typer(generations.app, name="generations")

@@ -65,7 +65,9 @@ def verify(
     folder: Folder = None,
     rebuild: Annotated[
         bool,
-        typer.Option("--rebuild", help="Build what is damaged anew out of the log, where it still has it."),
+        typer.Option(
+            "--rebuild", "--repair", help="Build what is damaged anew out of the log, where it still has it."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

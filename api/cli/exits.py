@@ -55,6 +55,7 @@ def code_of(error: BaseException) -> Exit | None:
     from events.positions import InvalidPositionError
     from events.publisher import PartlyAppendedError
     from processors.rebuild.errors import RebuildError
+    from processors.verify.errors import VerifyError
     from projections.archive.restore_plan import CannotRestoreError
     from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
     from projections.live.generations import GenerationError
@@ -76,6 +77,7 @@ def code_of(error: BaseException) -> Exit | None:
         LockedError: Exit.REFUSED,
         LockLostError: Exit.FAILED,
         RebuildError: Exit.REFUSED,
+        VerifyError: Exit.REFUSED,
         SinkUnavailableError: Exit.UNAVAILABLE,
         HistoryUnavailableError: Exit.UNAVAILABLE,
         PolicyError: Exit.USAGE,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.bar import counted
+from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, run
-from api.cli.output import AsJson, aside, print_facts, print_json, print_table, remark, say
+from api.cli.output import AsJson, aside, print_facts, print_json, print_table, remark
 from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from processors.rebuild.rebuild import Options, Outcome
 
 app = typer.Typer(help="Rebuild a projection from the log, beside the live one.", no_args_is_help=True)
-
-SHOWN_DIFFERENCES = 50
 
 
 @app.command(
@@ -167,28 +166,15 @@ def _plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome, as_json: bool) -> None:
-    comparison = outcome.comparison
-    kinds = sorted(comparison.live.keys() | comparison.new.keys())
     if as_json:
-        digests = {
-            side: {
-                kind: {"keys": each.keys, "bytes": each.value_bytes, "digest": each.text}
-                for kind, each in sorted(held.items())
-            }
-            for side, held in (("live", comparison.live), ("new", comparison.new))
-        }
         print_json(
             _plan_document(outcome.plan)
+            | comparison_document(outcome.comparison, "new")
             | {
-                "equal": comparison.is_equal,
                 "made_live": outcome.is_live,
                 "folded": outcome.folded,
                 "took_s": round(outcome.took_s, 3),
                 "still_s": round(outcome.still_s, 3),
-                "digests": digests,
-                "differences": [
-                    {"slot": one.slot, "key": one.key, "how": one.how} for one in comparison.differences
-                ],
                 "bad_records": [
                     {"record": str(one), "dead_lettered": one.was_lettered} for one in outcome.skipped
                 ],
@@ -198,18 +184,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         return
     for bad in outcome.skipped:
         remark(f"passed over, {'as the workers did' if bad.was_lettered else 'SKIPPED'}: {bad}")
-    rows = []
-    for kind in kinds:
-        before, after = comparison.live.get(kind), comparison.new.get(kind)
-        same = "equal" if before == after else "DIFFERENT"
-        shown = after or before
-        assert shown is not None
-        rows.append((kind, shown.keys, shown.value_bytes, shown.text[:16], same))
-    print_table(("kind", "keys", "bytes", "digest", ""), rows, empty="no states")
-    for difference in comparison.differences[:SHOWN_DIFFERENCES]:
-        say(str(difference))
-    if len(comparison.differences) > SHOWN_DIFFERENCES:
-        say(f"and {len(comparison.differences) - SHOWN_DIFFERENCES} more keys; --json names all")
+    print_comparison(outcome.comparison)
     plan = outcome.plan
     rate = outcome.folded / max(0.001, outcome.took_s)
     print_facts(

@@ -7,19 +7,17 @@ probe permits (leases of gateways, which end by themselves). The outbox has to b
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from processors.retry import until_done
 from projections.live.checkpoint import Checkpoint
 from projections.live.digest import Comparison
+from projections.live.look import KEYS_AT_ONCE, Look, keys_of, look
 from projections.live.slots import Slot
 from projections.live.store import LiveStore
 
-READ_AT_ONCE = 500
 NOT_COMPARED = frozenset({"meta", "permits"})
 """Kinds of keys that are no states. What matters of `meta` is compared as the key `checkpoint`."""
 
@@ -29,49 +27,25 @@ async def compare(live: LiveStore, new: LiveStore, slots: Sequence[Slot]) -> Com
     comparison = Comparison()
     held, rebuilt = await _keys(live, slots), await _keys(new, slots)
     for slot in slots:
-        keys = sorted(held[slot] | rebuilt[slot])
-        for first in range(0, len(keys), READ_AT_ONCE):
-            some = keys[first : first + READ_AT_ONCE]
-            comparison.add(str(slot), await _read(live, slot, some), await _read(new, slot, some))
-        comparison.add(str(slot), await _checkpoint(live, slot), await _checkpoint(new, slot))
+        keys = sorted(held.get(slot, set()) | rebuilt.get(slot, set()))
+        for first in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[first : first + KEYS_AT_ONCE]
+            ours, theirs = await _look(live, slot, some), await _look(new, slot, some)
+            comparison.add(str(slot), ours.values, theirs.values)
+        ours, theirs = await _look(live, slot, ()), await _look(new, slot, ())
+        comparison.add(str(slot), _checkpoint(ours.checkpoint), _checkpoint(theirs.checkpoint))
     return comparison
 
 
-async def _keys(store: LiveStore, slots: Iterable[Slot]) -> Mapping[Slot, set[str]]:
-    by_prefix = {store.keyspace.prefix(slot): slot for slot in slots}
-
-    async def walk() -> Mapping[Slot, set[str]]:
-        found: defaultdict[Slot, set[str]] = defaultdict(set)
-        async for page in store.connection.scan(store.keyspace.beginning):
-            for name in page:
-                tag, _, key = name.partition("}:")
-                slot = by_prefix.get(f"{tag}}}:")
-                if slot is not None and key.partition(":")[0] not in NOT_COMPARED:
-                    found[slot].add(key)
-        return found
-
-    return await until_done("live", walk)
+async def _keys(store: LiveStore, slots: Sequence[Slot]) -> Mapping[Slot, set[str]]:
+    return await until_done("live", lambda: keys_of(store, slots, NOT_COMPARED))
 
 
-async def _read(store: LiveStore, slot: Slot, keys: Sequence[str]) -> dict[str, bytes]:
-    """Values by key. A set is the sorted list of its members; a key of a wrong type is what its type says."""
-    prefix = store.keyspace.prefix(slot)
-    values = await until_done("live", lambda: store.read(slot, keys))
-    others = [key for key in keys if key not in values]
-    types = await until_done(
-        "live", lambda: store.connection.batch([("TYPE", prefix + key) for key in others])
-    )
-    for key, kind in zip(others, types, strict=True):
-        if kind == b"set":
-            members = await until_done("live", partial(store.connection.command, "SMEMBERS", prefix + key))
-            values[key] = orjson.dumps(sorted(member.decode(errors="replace") for member in members))
-        elif kind != b"none":
-            values[key] = orjson.dumps(f"a {kind.decode()}")
-    return values
+async def _look(store: LiveStore, slot: Slot, keys: Sequence[str]) -> Look:
+    return await until_done("live", lambda: look(store, slot, keys))
 
 
-async def _checkpoint(store: LiveStore, slot: Slot) -> dict[str, bytes]:
-    held: Checkpoint = (await until_done("live", lambda: store.checkpoints((slot,))))[slot]
+def _checkpoint(held: Checkpoint) -> dict[str, bytes]:
     next_offsets = {topic: offset for topic, offset in held.next_offsets.items() if offset}
     said = {"next": next_offsets, "clock_us": held.clock_us}
     return {"checkpoint": orjson.dumps(said, option=orjson.OPT_SORT_KEYS)}

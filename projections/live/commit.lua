@@ -202,6 +202,22 @@ local function probe(keys, args)
   return 1
 end
 
+-- KEYS: meta, outbox, then any keys of the slot... Where the slot is, and what these hold at that instant.
+local function look(keys, args)
+  local found = {}
+  for at = 3, #keys do
+    local kind = redis.call('TYPE', keys[at]).ok
+    local held = false
+    if kind == 'string' then
+      held = redis.call('GET', keys[at])
+    elseif kind == 'set' then
+      held = redis.call('SMEMBERS', keys[at])
+    end
+    found[#found + 1] = { kind, held }
+  end
+  return { redis.call('HGETALL', keys[1]), redis.call('LRANGE', keys[2], 0, -1), found }
+end
+
 -- KEYS: meta, all other keys of the slot... ARGV: epoch and revision at which they were listed, '' when there was none.
 -- Every state is written by a commit, so an unchanged revision proves that no key has been added since.
 local function wipe(keys, args)
@@ -217,6 +233,7 @@ redis.register_function('interlock_acquire_@VERSION@', acquire)
 redis.register_function('interlock_commit_@VERSION@', commit)
 redis.register_function('interlock_published_@VERSION@', published)
 redis.register_function('interlock_probe_@VERSION@', probe)
+redis.register_function('interlock_look_@VERSION@', look)
 redis.register_function('interlock_wipe_@VERSION@', wipe)
 redis.register_function('interlock_seal_@VERSION@', seal)
 redis.register_function('interlock_unseal_@VERSION@', unseal)

@@ -49,8 +49,20 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """How the one is called that the live generation is compared with: when it alone has a key, and beside a value."""
+
+    alone: str
+    word: str
+
+
+NEW = Side("only in the new generation", "new")
+LOG = Side("missing, the log says", "by the log")
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
-    """A key that two generations do not hold alike, and how."""
+    """A key that two sides do not hold alike, and how."""
 
     slot: str
     key: str
@@ -62,8 +74,9 @@ class Difference:
 
 @dataclass(slots=True)
 class Comparison:
-    """What comparing has found: digests by kind, of the live one and of the new one, and the keys that differ."""
+    """What comparing has found: digests by kind, of the live one and of the other one, and the keys that differ."""
 
+    side: Side = NEW
     live: dict[str, Digest] = field(default_factory=dict)
     new: dict[str, Digest] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
@@ -75,7 +88,16 @@ class Comparison:
                 digests.setdefault(key.partition(":")[0], Digest()).add(f"{slot} {key}", value)
         for key in sorted(live.keys() | new.keys()):
             if live.get(key) != new.get(key):
-                self.differences.append(Difference(slot, key, how_different(live.get(key), new.get(key))))
+                self.differences.append(
+                    Difference(slot, key, how_different(live.get(key), new.get(key), self.side))
+                )
+
+    def merge(self, other: Comparison) -> None:
+        """What another comparison has found of other keys."""
+        for mine, theirs in ((self.live, other.live), (self.new, other.new)):
+            for kind, digest in theirs.items():
+                mine[kind] = mine.get(kind, Digest()).plus(digest)
+        self.differences += other.differences
 
     @property
     def is_equal(self) -> bool:
@@ -83,30 +105,31 @@ class Comparison:
         return not self.differences and self.live == self.new
 
 
-def how_different(live: bytes | None, new: bytes | None) -> str:
-    """In words: what the live generation says, and what the new one does."""
+def how_different(live: bytes | None, new: bytes | None, side: Side = NEW) -> str:
+    """In words: what the live generation says, and what the other side does."""
     if live is None:
-        return f"only in the new generation: {_short(new)}"
+        return f"{side.alone}: {_short(new)}"
     if new is None:
         return f"only in the live generation: {_short(live)}"
-    fields = _fields_that_differ("", _read(live), _read(new))
+    fields = _fields_that_differ("", _read(live), _read(new), side)
     if not fields:
-        return f"live {_short(live)}, new {_short(new)}"
+        return f"live {_short(live)}, {side.word} {_short(new)}"
     more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
     return "; ".join(fields[:_MOST_FIELDS]) + more
 
 
-def _fields_that_differ(path: str, live: Any, new: Any) -> list[str]:
+def _fields_that_differ(path: str, live: Any, new: Any, side: Side) -> list[str]:
     if live == new:
         return []
     if isinstance(live, dict) and isinstance(new, dict):
-        names = sorted(live.keys() | new.keys())
         return [
             each
-            for name in names
-            for each in _fields_that_differ(f"{path}.{name}" if path else name, live.get(name), new.get(name))
+            for name in sorted(live.keys() | new.keys())
+            for each in _fields_that_differ(
+                f"{path}.{name}" if path else name, live.get(name), new.get(name), side
+            )
         ]
-    return [f"{path or 'value'} is {_text(live)} live, {_text(new)} new"]
+    return [f"{path or 'value'} is {_text(live)} live, {_text(new)} {side.word}"]
 
 
 def _read(raw: bytes) -> Any:

@@ -2,12 +2,12 @@
 
 A record counts when it is a valid event in its own partition at a believable time, and its id was not met in the same or
 the previous five minutes of the partition's record time. Outcomes are not told apart by ids: of what covers the same
-source offsets the first counts, and none of an owner that a later one has taken over from.
+source offsets the first counts, and of what covers more than it the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka.partitioner import murmur2
 
@@ -15,7 +15,7 @@ from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError
-from events.outcomes_observed import OutcomesObserved
+from events.outcomes_observed import LATENCY_BOUNDS_MS, OutcomeRun, OutcomesObserved
 from events.reader import LogRecord
 from events.settings import LogSettings
 from events.usage_recorded import UsageRecorded
@@ -23,7 +23,6 @@ from events.usage_recorded import UsageRecorded
 FIVE_MINUTES_MS = 300_000
 DAY_MS = 24 * 3600 * 1000
 WEEK_MS = 7 * DAY_MS
-EPOCH_HEADER = "interlock-epoch"
 
 
 @dataclass(slots=True)
@@ -35,8 +34,6 @@ class Sieve:
     settings: LogSettings
     clock_ms: int = 0
     records: int = 0
-    epochs: dict[str, int] = field(default_factory=dict)
-    """The newest epoch of each source of outcomes, "usage.0"."""
     _began: dict[int, int] = field(default_factory=dict)
     _met: dict[str, int] = field(default_factory=dict)
     _covered: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -45,9 +42,9 @@ class Sieve:
         """The event of the next record, when it counts."""
         event = usable(self.topic, record, self.codec, self.settings)
         self.records += 1
-        if isinstance(event, OutcomesObserved):
-            return self._outcomes(event, record)
         self._tick(record)
+        if isinstance(event, OutcomesObserved):
+            return self._outcomes(event)
         if event is None:
             return None
         slice_now = self.clock_ms // FIVE_MINUTES_MS
@@ -77,21 +74,41 @@ class Sieve:
             self._began = {number: offset for number, offset in self._began.items() if now - number <= 1}
             self._met = {event_id: number for event_id, number in self._met.items() if now - number <= 1}
 
-    def _outcomes(self, event: OutcomesObserved, record: LogRecord) -> Event | None:
-        is_mark = event.runs == ()  # by which a new owner comes: it tells no time
-        if not is_mark:
-            self._tick(record)
-        source = f"{event.source_topic}.{event.source_partition}"
-        epoch = _epoch_of(record)
-        if epoch > self.epochs.get(source, 0):
-            self.epochs[source] = epoch
-        if is_mark or (epoch and epoch < self.epochs[source]):
-            return None
-        place = (event.deployment, source)
-        if event.source_start < self._covered.get(place, 0):
-            return None
-        self._covered[place] = event.source_end
+    def _outcomes(self, event: OutcomesObserved) -> Event | None:
+        place = (event.deployment, f"{event.source_topic}.{event.source_partition}")
+        rest = rest_of(event, self._covered.get(place, 0))
+        if rest is not None:
+            self._covered[place] = rest.source_end
+        return rest
+
+
+def rest_of(event: OutcomesObserved, covered: int) -> OutcomesObserved | None:
+    """What outcomes tell of source offsets that are not covered yet, a call at a time; None when nothing."""
+    if event.source_start >= covered:
         return event
+    if any(run.calls == b"" for run in event.runs):
+        return None
+    runs = []
+    for run in event.runs:
+        words = [int.from_bytes(run.calls[at : at + 4], "little") for at in range(0, len(run.calls), 4)]
+        calls = list(zip(words[::2], words[1::2], strict=True))
+        left = [(event.source_start + place, ms) for place, ms in calls if event.source_start + place >= covered]
+        if left:
+            runs.append(_run_of(run, [ms for _, ms in left], [place - covered for place, _ in left]))
+    return replace(event, source_start=covered, runs=tuple(runs)) if runs else None
+
+
+def _run_of(run: OutcomeRun, latencies_ms: list[int], places: list[int]) -> OutcomeRun:
+    tops = (*LATENCY_BOUNDS_MS, 2**63)
+    fits = [next(index for index, top in enumerate(tops) if ms <= top) for ms in latencies_ms]
+    words = [word for call in zip(places, latencies_ms, strict=True) for word in call]
+    return replace(
+        run,
+        count=len(latencies_ms),
+        latency_ms_sum=sum(latencies_ms),
+        latency_buckets=tuple(fits.count(index) for index in range(len(tops))),
+        calls=b"".join(word.to_bytes(4, "little") for word in words),
+    )
 
 
 def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -> Event | None:
@@ -112,8 +129,3 @@ def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -
         and not (isinstance(event, UsageRecorded) and event.latency_ms > WEEK_MS)
     )
     return event if sound else None
-
-
-def _epoch_of(record: LogRecord) -> int:
-    value = dict(record.headers).get(EPOCH_HEADER, b"0")
-    return int(value) if value.isdigit() and len(value) <= 19 else 0

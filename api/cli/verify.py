@@ -1,0 +1,99 @@
+"""`interlock verify`: a projection against a naive fold of the log, at the same position vector."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import archive
+from api.cli.bar import counted
+from api.cli.comparison import comparison_document, print_comparison
+from api.cli.exits import CommandError, Exit, run
+from api.cli.output import AsJson, print_facts, print_json
+from api.cli.work import COLLECT_GARBAGE_AFTER
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from processors.verify.live import Verified
+    from projections.live.slots import Slot
+
+app = typer.Typer(help="Prove that a projection is what the log says.", no_args_is_help=True)
+app.command("archive", epilog="Same as `interlock archive verify`.")(archive.verify)
+
+Partitions = Annotated[
+    list[int] | None,
+    typer.Option("--partition", min=0, help="Only this partition number; may be given again. Default: all."),
+]
+
+
+@app.command(epilog="Examples: interlock verify live  ·  interlock verify live --partition 3 --json")
+def live(partition: Partitions = None, *, as_json: AsJson = False) -> None:
+    """Fold the log a second time, naively, and compare every key in Redis with it. Exit code 1 when one differs.
+
+    Nothing is written, and live traffic goes on.
+    """
+    import uvloop
+
+    from api.settings import load_settings
+
+    settings = load_settings()
+    found = run(_live(settings, _slots(settings, partition)), uvloop.new_event_loop)
+    _show(found, as_json)
+    if not found.comparison.is_equal:
+        raise CommandError(
+            f"the live state is not what the log says in {', '.join(map(str, found.differing))}: "
+            "`interlock rebuild live` folds it anew beside itself"
+        )
+
+
+def _slots(settings: Settings, partitions: list[int] | None) -> list[Slot]:
+    from projections.live.slots import TOPICS_OF_LEAD, Slot
+
+    numbers = sorted(set(partitions)) if partitions else range(settings.log.partitions)
+    if numbers[-1] >= settings.log.partitions:
+        raise CommandError(
+            f"there is no partition {numbers[-1]}: the topics have {settings.log.partitions}, counted from 0",
+            Exit.USAGE,
+        )
+    return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
+
+
+async def _live(settings: Settings, slots: list[Slot]) -> Verified:
+    from events.codec import Codec
+    from events.registry import open_registry
+    from processors.rebuild.progress import Progress
+    from processors.verify.live import verify_live
+
+    gc.freeze()
+    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    log = settings.log
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    with counted("folding", "events") as moved:
+        progress = Progress(lambda done, total: moved(done, total, progress.folded))
+        return await verify_live(log, settings.live, codec, progress, slots)
+
+
+def _show(found: Verified, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "generation": found.generation,
+                "folded": found.records,
+                "took_s": round(found.took_s, 3),
+                "vectors": {str(slot): dict(vector) for slot, vector in found.vectors.items()},
+            }
+            | comparison_document(found.comparison, "log")
+        )
+        return
+    print_comparison(found.comparison)
+    rate = found.records / max(0.001, found.took_s)
+    print_facts(
+        [
+            ("generation", found.generation),
+            ("slots", len(found.vectors)),
+            ("folded", f"{found.records:,} records in {found.took_s:.1f} s ({rate:,.0f}/s)"),
+            ("differ", len(found.comparison.differences)),
+        ]
+    )

@@ -1,0 +1,11 @@
+"""Why something cannot be verified now."""
+
+from __future__ import annotations
+
+
+class VerifyError(Exception):
+    """Root of this package's errors; the message says what to do."""
+
+
+class SlotMovedError(VerifyError):
+    """A slot of the live state went back while it was looked at."""
