@@ -42,7 +42,7 @@ class Record:
 
 
 def observed(start: int, *, calls: int = 1) -> OutcomesObserved:
-    """Failed calls of one deployment, of a source range of one record; none: the mark of a new owner."""
+    """Failed calls of one deployment, of a source range of one record."""
     run = OutcomeRun(
         kind=OutcomeKind.SERVER_ERROR,
         count=calls,
@@ -59,8 +59,8 @@ def observed(start: int, *, calls: int = 1) -> OutcomesObserved:
         source_topic="usage",
         source_partition=0,
         source_start=start,
-        source_end=start + bool(calls),
-        runs=(run,) if calls else (),
+        source_end=start + 1,
+        runs=(run,),
     )
 
 
@@ -133,20 +133,6 @@ def test_a_transition_beyond_the_look_is_not_applied() -> None:
     slot.came_to({"outcomes": 0, "providers": 3})
     assert slot.says(BREAKER, None)["version"] == 0
     assert {BREAKER, "index:breaker"} <= slot.keys()
-
-
-def test_outcomes_of_an_owner_who_was_followed_count_nothing() -> None:
-    """The follower's mark has the greater epoch, and makes no state and no time."""
-    slot = NaiveProviderSlot(CODEC, SETTINGS)
-    epochs = (7, 9, 7, 0)
-    events = (observed(0), observed(0, calls=0), observed(1, calls=2), observed(5, calls=4))
-    for offset, (epoch, event) in enumerate(zip(epochs, events, strict=True)):
-        record = Record(offset, event, (("interlock-epoch", b"%d" % epoch),) if epoch else ())
-        slot.take("outcomes", record if event.runs else replace(record, timestamp=record.timestamp + 9_000))
-    slot.came_to({"outcomes": 4})
-    assert slot.says("fences:outcomes", None) == {"epochs": {"usage.0": 9}}
-    assert slot.says("health:openai/gpt-4o", None)["totals"] == {"SERVER_ERROR": 5}
-    assert slot.says("checkpoint", None) == {"clock_us": START_S * 1_000_000}
 
 
 def test_outcomes_that_were_covered_before_and_records_that_are_no_events_count_nothing() -> None:

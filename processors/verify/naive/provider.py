@@ -26,7 +26,7 @@ class NaiveProviderSlot(NaiveSlot):
     topics = ("outcomes", "health", "overrides", "providers")
     derived = "breakers"
     indexed = frozenset({"breaker", "health", "check", "provider", "override"})
-    kinds = ("breaker", "window", "health", "check", "provider", "override", "fences")
+    kinds = ("breaker", "window", "health", "check", "provider", "override")
 
     def __init__(self, codec: Codec, settings: LogSettings) -> None:
         super().__init__(codec, settings)
@@ -94,11 +94,8 @@ class NaiveProviderSlot(NaiveSlot):
                 return {name: {} for name in self._checked}
             case "provider":
                 return self._providers
-            case "override":
-                return self._overrides
             case _:
-                epochs = self._sieves["outcomes"].epochs
-                return {"outcomes": {"epochs": dict(epochs)}} if epochs else {}
+                return self._overrides
 
     def _document(self, kind: str, name: str, live: Any) -> Any:
         match kind:
