@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from api.addresses import Addresses, remove_addresses, write_addresses
+from api.lost_tail import drop_lost_tail
 from api.restored import archive_of, restore_log
 from api.settings import Settings
 from api.sinks import sink_names
@@ -99,6 +100,7 @@ class Supervisor:
         settings = self._settings(stack)
         await create_topics(settings.log)
         await restore_log(settings.archive, settings.log, self.say)
+        await drop_lost_tail(settings, self.say)
         environment = _environment(settings, self.plan.data)
         names = ["api", *(f"worker-{number}" for number in range(1, self.plan.workers + 1))]
         if sink_names(settings):

@@ -16,6 +16,9 @@ from projections.analytics.chroma import Chroma, Found, Metadata, Stored
 from projections.errors import FencedError, StaleCheckpointError
 from projections.tip import Tip
 
+CHECKPOINTS = "checkpoints"
+"""Name of the collection, before the prefix."""
+
 MOST_PARTITIONS = 100_000
 _NOWHERE = (1.0,)
 """The vector of a document that is never searched for."""
@@ -50,7 +53,7 @@ class Checkpoints:
 
     async def take(self, place: Partition, owner: str) -> Checkpoint:
         """Make this the owner; whoever was it before is refused from now on."""
-        await self._chroma.ensure(self.collection, {"holds": "checkpoints"})
+        await self._chroma.ensure(self.collection, {"holds": CHECKPOINTS})
         found = await self._chroma.by_id(self.collection, [str(place)])
         before = _read(found[str(place)]) if found else Checkpoint()
         taken = replace(before, epoch=before.epoch + 1, owner=owner)

@@ -7,6 +7,7 @@ that they may be repeated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,12 @@ class Chroma:
         """Remove documents."""
         for chunk in chunks(ids, NAMED_AT_ONCE):
             await self._on(collection, "delete", {"ids": chunk})
+
+    async def drop(self, collection: str) -> None:
+        """Remove a collection with all that it holds; one that is not there is removed."""
+        self._ids.pop(collection, None)
+        with suppress(_NoSuchCollectionError):
+            await self._ask("DELETE", f"/collections/{collection}")
 
     async def count(self, collection: str) -> int:
         """How many documents there are."""

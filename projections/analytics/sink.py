@@ -18,7 +18,7 @@ from events.positions import Partition
 from events.reader import LogRecord
 from events.settings import LogSettings
 from projections.analytics.admission import Admission
-from projections.analytics.checkpoints import Checkpoints
+from projections.analytics.checkpoints import CHECKPOINTS, Checkpoints
 from projections.analytics.chroma import Stored
 from projections.analytics.chunks import chunks
 from projections.analytics.documents import CARRIER, COLLECTIONS, Draft, read_window
@@ -60,7 +60,7 @@ class AnalyticsSink:
         self._lengths = Lengths(settings.window_s, settings.state_window_s)
         self._owner = f"{os.getpid()}-{uuid4().hex[:8]}"
         self._chroma = client(settings, settings.request_timeout_s)
-        self._checkpoints = Checkpoints(self._chroma, full_name(settings, "checkpoints"))
+        self._checkpoints = Checkpoints(self._chroma, full_name(settings, CHECKPOINTS))
         self._vectors: Vectors | None = None
         self._held: dict[Partition, Gathering] = {}
         self._retention_due_s = 0.0

@@ -65,6 +65,16 @@ async def advance(connection: Connection, place: Partition, start: int, tip: Tip
     raise StaleCheckpointError(f"the history of {place} {held}, not at {start} with epoch {epoch}")
 
 
+async def take_back(connection: Connection, place: Partition, end: int) -> None:
+    """Put the checkpoint back to an offset before it; whoever held the partition is fenced."""
+    await connection.execute(
+        "UPDATE checkpoints SET next_offset = $3, digest = NULL, epoch = epoch + 1 WHERE topic = $1 AND partition = $2",
+        place.topic,
+        place.number,
+        end,
+    )
+
+
 async def positions(connection: Connection) -> dict[Partition, int]:
     """The next offset of every partition that was ever taken."""
     rows = await connection.fetch("SELECT topic, partition, next_offset FROM checkpoints")

@@ -52,8 +52,8 @@ def merge_into(held: Counts, more: Mapping[int, int]) -> None:
 
 
 def encode(counts: Mapping[int, int]) -> bytes:
-    """The stored form, in as few entries as there can be, in no order."""
-    entries = [bucket << COUNT_BITS | count for bucket, count in counts.items() if count <= MAX_COUNT]
+    """The stored form, in as few entries as there can be, in no order; a count of 0 is none."""
+    entries = [bucket << COUNT_BITS | count for bucket, count in counts.items() if 0 < count <= MAX_COUNT]
     if len(entries) < len(counts):
         entries = list(_split(counts))
     return struct.pack(f">{len(entries)}I", *entries)

@@ -14,6 +14,7 @@ from bench.usage_records import usage_events
 from embedded.chroma import ChromaServer
 from events.positions import Partition
 from events.usage_recorded import UsageRecorded
+from projections.analytics.begin_anew import begin_anew_if_ahead
 from projections.analytics.checkpoints import Checkpoint, Checkpoints
 from projections.analytics.chroma import Chroma
 from projections.analytics.documents import COLLECTIONS, COST, PERFORMANCE, USAGE
@@ -325,3 +326,20 @@ async def test_partitions_are_written_beside_each_other(settings: AnalyticsSetti
     await sink.drain()
     assert await sink.positions() == {PLACE: 1, other: 0}
     await sink.close()
+
+
+@pytest.mark.parametrize("end, expected", [(50, False), (49, True), (0, False)])
+async def test_documents_of_lost_records_are_dropped_with_all_others(
+    settings: AnalyticsSettings, end: int, expected: bool
+) -> None:
+    """And built again from a log that has some; one that holds nothing is no reason to drop everything."""
+    lost, instead = traffic(50), traffic(80)[49:]
+    assert not await begin_anew_if_ahead(settings, {PLACE: end})
+    await catch_up(settings, lost)
+    assert await begin_anew_if_ahead(settings, {PLACE: end}) is expected
+    if expected:
+        assert not await begin_anew_if_ahead(settings, {PLACE: end})
+        await catch_up(settings, lost[:end] + instead)
+        assert totals_of(await documents(settings)) == naive_totals(lost[:end] + instead)
+    else:
+        assert totals_of(await documents(settings)) == naive_totals(lost)

@@ -21,3 +21,9 @@ async def postgres_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
 def place(postgres_address: str) -> Place:
     """A schema of the test's own, nothing in it."""
     return place_on(postgres_address)
+
+
+@pytest.fixture
+def beside(postgres_address: str) -> Place:
+    """Another one."""
+    return place_on(postgres_address)

@@ -1,0 +1,35 @@
+"""Documents that tell of records which the log has lost: they are dropped with all others, and built again from the log.
+
+A window is a sum, and what the lost records had in it is no longer known. The log of an `interlock up` begins at its first
+record, so all that is not lost comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from events.positions import Partition
+from projections.analytics.checkpoints import CHECKPOINTS, Checkpoints
+from projections.analytics.documents import COLLECTIONS
+from projections.analytics.places import client, full_name
+from projections.analytics.settings import AnalyticsSettings
+
+
+async def begin_anew_if_ahead(settings: AnalyticsSettings, ends: Mapping[Partition, int]) -> bool:
+    """Drop all collections when any document may have a record from these offsets on; whether that was so.
+
+    `ends` says where the log ends; nobody may append to it meanwhile. A log that holds nothing is no reason: then nothing
+    would come again. AnalyticsUnavailableError.
+    """
+    chroma = client(settings, settings.request_timeout_s)
+    try:
+        held = await Checkpoints(chroma, full_name(settings, CHECKPOINTS)).all()
+        ahead = any(one.reach > ends.get(place, 0) for place, one in held.items())
+        if not ahead or not any(ends.values()):
+            return False
+        # The checkpoints go last: broken off before, all is begun anew the next time.
+        for name in (*COLLECTIONS, CHECKPOINTS):
+            await chroma.drop(full_name(settings, name))
+        return True
+    finally:
+        await chroma.close()
