@@ -17,9 +17,10 @@ from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from processors.rebuild.building import Options
     from processors.rebuild.plan import Plan
     from processors.rebuild.progress import Progress
-    from processors.rebuild.rebuild import Options, Outcome
+    from processors.rebuild.rebuild import Outcome
 
 app = typer.Typer(help="Rebuild a projection from the log, beside the live one.", no_args_is_help=True)
 
@@ -57,7 +58,7 @@ def live(
     import uvloop
 
     from api.settings import load_settings
-    from processors.rebuild.rebuild import Options
+    from processors.rebuild.building import Options
 
     settings = load_settings()
     options = Options(parallel, max_events_per_s, skip_bad, keep, anew)

@@ -15,8 +15,9 @@ from events.codec import Codec
 from events.publisher import Publisher
 from events.registry import FolderRegistry
 from events.settings import LogSettings
+from processors.rebuild.building import Options
 from processors.rebuild.progress import Progress
-from processors.rebuild.rebuild import Options, Rebuild
+from processors.rebuild.rebuild import Rebuild
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 

@@ -25,3 +25,7 @@ class DerivedAgainError(RebuildError):
 
 class BadRecordError(RebuildError):
     """A record cannot be used, and the workers have made no dead letter of it."""
+
+
+class LiveBehindError(RebuildError):
+    """What is asked for lies beyond what the live generation has folded."""

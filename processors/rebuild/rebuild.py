@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from events.codec import Codec
-from events.publisher import Publisher
-from events.reader import LogReader
-from events.settings import LogSettings
-from processors.folds import fold_factories
-from processors.rebuild.bad_records import BadRecord, NothingAppended, lettered
+from processors.rebuild.bad_records import BadRecord
+from processors.rebuild.building import Building, now_us
 from processors.rebuild.compare import compare
 from processors.rebuild.handover import sealed
 from processors.rebuild.kept_past import KeptPast
 from processors.rebuild.pace import Pace
-from processors.rebuild.plan import NOMINAL_EVENTS_PER_S, Plan, parts_of
-from processors.rebuild.progress import Progress
+from processors.rebuild.plan import Plan
 from processors.rebuild.slot_rebuild import SlotRebuild
-from processors.rebuild.target import Target, settled
-from processors.slot_runner import Ports
+from processors.rebuild.target import Target
 from projections.live.digest import Comparison
-from projections.live.generations import Generations, Known, Stage
+from projections.live.generations import Known, Stage
 from projections.live.lock import GenerationLock
-from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.slots import Slot
 from projections.live.store import LiveStore
-from projections.settings import LiveSettings
 
 NEAR_RECORDS = 2_000
 """So far behind the live generation, it is stopped for the rest."""
 MOST_ROUNDS = 8
 PACED_ROUNDS = 3
 """A pace below that of the live traffic would never come near: after these it is lifted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a rebuild goes. `keep` is how many generations are left in the end, the live one among them."""
-
-    parallel: int = 2
-    max_events_per_s: int | None = None
-    skips_bad: bool = False
-    keep: int = 2
-    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,44 +47,18 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Rebuild:
-    """One rebuild of the live state. `follower` is a store that follows the live generation."""
-
-    log: LogSettings
-    follower: LiveStore
-    codec: Codec
-    publisher: Publisher
-    options: Options
-    progress: Progress
-    told: Callable[[str], None]
-    """Is given a line at each phase."""
-
-    reader: LogReader = field(init=False)
-    generations: Generations = field(init=False)
-    slots: tuple[Slot, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.reader = LogReader(self.log)
-        self.generations = Generations(self.follower.connection, self._live_settings.namespace)
-        self.slots = tuple(
-            Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(self.log.partitions)
-        )
-
-    @property
-    def _live_settings(self) -> LiveSettings:
-        return self.follower.settings
+class Rebuild(Building):
+    """One rebuild of the live state."""
 
     async def plan(self) -> Plan:
         """What would be done now. Nothing is changed by it."""
         live = await self.generations.live()
         generation, resumed = await self._number(live)
-        async with self._store(live) as old:
-            ends = {slot: held.next_offsets for slot, held in (await old.checkpoints(self.slots)).items()}
-        return await self._plan(live, generation, resumed, ends)
+        return await self.planned(live, generation, resumed, await self.ends_of(live))
 
     async def run(self) -> Outcome:
         """Do it. LockedError when another command works on the generations."""
-        async with GenerationLock(self.follower.connection, self._live_settings.namespace) as lock:
+        async with GenerationLock(self.follower.connection, self.live_settings.namespace) as lock:
             return await lock.during(lambda: self._run(lock.token))
 
     async def _run(self, token: str) -> Outcome:
@@ -113,22 +68,20 @@ class Rebuild:
         if self.options.anew:
             await self._drop_unfinished(live)
         generation, resumed = await self._number(live)
-        await self.generations.note(generation, Known(Stage.BUILDING, live, _now_us()))
-        async with self._store(live) as old, self._store(generation) as new:
-            targets = await self._settled(old, token)
+        await self.generations.note(generation, Known(Stage.BUILDING, live, now_us()))
+        async with self.store(live) as old, self.store(generation) as new:
+            targets = await self.settled(old, token)
             ends = {slot: target.next_offsets for slot, target in targets.items()}
-            plan = await self._plan(live, generation, resumed, ends)
-            for part in plan.parts:
-                self.progress.expect(part.slot, part.topic, part.start, part.end)
-            begun = "goes on with" if resumed else "builds"
-            self.told(f"{begun} generation {generation} beside {live}: {plan.records:,} records to fold")
-            judge = NothingAppended(await lettered(self.reader, self.codec), self.options.skips_bad)
-            rebuilds = self._rebuilds(new, judge, token)
+            plan = await self.planned(live, generation, resumed, ends)
+            self.begin(plan, f"beside {live}")
+            judge = await self.judge()
+            pasts = {slot: KeptPast(self.log, self.codec, self.reader, slot.partition) for slot in self.slots}
+            rebuilds = self.rebuilds(new, judge, token, pasts)
             await self._come_near(old, rebuilds, targets, token)
-            rate = int(self.progress.folded / max(0.001, time.monotonic() - started_s))
+            rate = self.rate_since(started_s)
             comparison, still_s = await self._barrier(old, new, rebuilds, token, plan)
         stage = Stage.EQUAL if comparison.is_equal else Stage.DIFFERENT
-        await self.generations.note(generation, Known(stage, live, _now_us(), rate))
+        await self.generations.note(generation, Known(stage, live, now_us(), rate))
         dropped = await self._prune() if comparison.is_equal else ()
         took_s = time.monotonic() - started_s
         skipped = tuple(judge.skipped.values())
@@ -143,8 +96,8 @@ class Rebuild:
     ) -> None:
         """Fold up to the captured positions, then what has come meanwhile, until little is left."""
         for number in range(MOST_ROUNDS):
-            await self._reach(rebuilds, targets)
-            reached, targets = targets, await self._settled(old, token)
+            await self.reach(rebuilds, targets)
+            reached, targets = targets, await self.settled(old, token)
             if _between(reached, targets) <= NEAR_RECORDS:
                 return
             if number + 1 == PACED_ROUNDS and self.options.max_events_per_s is not None:
@@ -167,56 +120,11 @@ class Rebuild:
             for each in rebuilds.values():
                 each.pace = Pace(None)
                 await each.look_again()
-            await self._reach(rebuilds, targets)
+            await self.reach(rebuilds, targets)
             comparison = await compare(old, new, self.slots)
             if comparison.is_equal:
                 await self.generations.cut_over(token, plan.live, plan.generation)
         return comparison, time.monotonic() - started_s
-
-    async def _settled(self, old: LiveStore, token: str) -> dict[Slot, Target]:
-        targets = await asyncio.gather(*(settled(old, slot, self.publisher, token) for slot in self.slots))
-        return dict(zip(self.slots, targets, strict=True))
-
-    async def _reach(self, rebuilds: Mapping[Slot, SlotRebuild], targets: Mapping[Slot, Target]) -> None:
-        """All slots, as many at once as is wished; the first error ends them all."""
-        turns = asyncio.Semaphore(self.options.parallel)
-
-        async def reach(slot: Slot) -> None:
-            async with turns:
-                await rebuilds[slot].reach(targets[slot])
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for slot in self.slots:
-                    group.create_task(reach(slot))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-
-    def _rebuilds(self, new: LiveStore, judge: NothingAppended, token: str) -> dict[Slot, SlotRebuild]:
-        async def unknown(topic: str, partition: int) -> int:
-            raise AssertionError(f"{topic}-{partition} has no target")
-
-        ports = Ports(self.log, new, judge, self.reader, token, unknown, lambda *_: None, is_rebuild=True)
-        pasts = {slot: KeptPast(self.log, self.codec, self.reader, slot.partition) for slot in self.slots}
-        factories = fold_factories(pasts.__getitem__, new)
-        pace = Pace(self.options.max_events_per_s)
-        return {
-            slot: SlotRebuild(slot, factories[slot.lead], ports, pasts[slot], pace, self.progress)
-            for slot in self.slots
-        }
-
-    async def _plan(
-        self, live: int, generation: int, resumed: bool, ends: Mapping[Slot, Mapping[str, int]]
-    ) -> Plan:
-        async with self._store(generation) as new:
-            starts = {slot: held.next_offsets for slot, held in (await new.checkpoints(self.slots)).items()}
-        known = await self.generations.known()
-        noted = [one.events_per_s for one in known.values() if one.events_per_s]
-        rate = noted[-1] if noted else NOMINAL_EVENTS_PER_S
-        if self.options.max_events_per_s is not None:
-            rate = min(rate, self.options.max_events_per_s)
-        parts = await parts_of(self.reader, self.slots, starts, ends)
-        return Plan(live, generation, resumed, parts, rate, bool(noted))
 
     async def _number(self, live: int) -> tuple[int, bool]:
         """The generation to build, and whether it was begun before: the newest that was begun beside the live one."""
@@ -227,7 +135,11 @@ class Rebuild:
 
     async def _unfinished(self, live: int) -> list[int]:
         known = await self.generations.known()
-        return [number for number, one in known.items() if one.stage is Stage.BUILDING and number != live]
+        return [
+            number
+            for number, one in known.items()
+            if one.stage is Stage.BUILDING and one.until is None and number != live
+        ]
 
     async def _note_the_end_of_one_that_was_killed(self, live: int) -> None:
         """Right after its cut-over: what is live was found equal."""
@@ -240,16 +152,17 @@ class Rebuild:
             await self.generations.drop(number)
 
     async def _prune(self) -> tuple[int, ...]:
-        """Drop all but the live generation and the newest of the others, so that as many are left as are to be kept."""
-        live = await self.generations.live()
-        others = [number for number in await self.generations.held() if number != live]
+        """Drop all but the live generation and the newest of the others, so that as many are left as are to be kept.
+
+        Those as of a time stay until they are dropped by somebody: they are no way back.
+        """
+        live, known = await self.generations.live(), await self.generations.known()
+        kept = {live, *(number for number, one in known.items() if one.until is not None)}
+        others = [number for number in await self.generations.held() if number not in kept]
         dropped = tuple(others[: max(0, len(others) - (self.options.keep - 1))])
         for number in dropped:
             await self.generations.drop(number)
         return dropped
-
-    def _store(self, generation: int) -> LiveStore:
-        return LiveStore(self._live_settings.model_copy(update={"generation": generation}))
 
 
 def _between(before: Mapping[Slot, Target], now: Mapping[Slot, Target]) -> int:
@@ -259,7 +172,3 @@ def _between(before: Mapping[Slot, Target], now: Mapping[Slot, Target]) -> int:
         for slot, target in now.items()
         for topic, offset in target.next_offsets.items()
     )
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -39,6 +39,11 @@ async def switch(
         live = await generations.live()
         if generation == live:
             raise GenerationError(f"generation {generation} is live already")
+        known = (await generations.known()).get(generation)
+        if known is not None and known.until is not None:
+            raise GenerationError(
+                f"generation {generation} is as of an earlier time, to look at: `interlock rebuild live` builds one to switch to"
+            )
         async with (
             LiveStore(settings.model_copy(update={"generation": live})) as old,
             LiveStore(settings.model_copy(update={"generation": generation})) as new,

@@ -23,10 +23,20 @@ class Stage(StrEnum):
     BUILDING = "building"
     EQUAL = "equal"
     DIFFERENT = "different"
+    AS_OF = "as_of"
+    """It is as the live state was at an earlier position, and is never made live."""
 
 
 class GenerationError(ProjectionError):
     """What was asked of a generation cannot be done; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltUntil:
+    """Up to where a generation is folded that is not to go on: its time, and the positions if it was cut by those."""
+
+    time_us: int
+    positions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Known:
     built_from: int
     noted_us: int
     events_per_s: int = 0
+    until: BuiltUntil | None = None
 
     def to_json(self) -> bytes:
         """Its bytes in the store."""
@@ -46,7 +57,8 @@ class Known:
     def from_json(cls, raw: bytes) -> Known:
         """From its bytes."""
         fields = orjson.loads(raw)
-        return cls(Stage(fields.pop("stage")), **fields)
+        stage, until = Stage(fields.pop("stage")), fields.pop("until", None)
+        return cls(stage, until=BuiltUntil(**until) if until else None, **fields)
 
 
 @dataclass(slots=True)

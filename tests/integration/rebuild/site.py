@@ -5,8 +5,9 @@ from __future__ import annotations
 from events.alert_raised import AlertRaised
 from events.breaker_overridden import OverrideMode
 from events.provider_changed import BreakerPolicy
+from processors.rebuild.building import Options
 from processors.rebuild.progress import Progress
-from processors.rebuild.rebuild import Options, Outcome, Rebuild
+from processors.rebuild.rebuild import Outcome, Rebuild
 from projections.live.generations import Generations
 from projections.live.store import LiveStore
 from tests.integration.rig import Rig

@@ -7,8 +7,8 @@ import asyncio
 import orjson
 import pytest
 
+from processors.rebuild.building import Options
 from processors.rebuild.errors import LiveWentBackError
-from processors.rebuild.rebuild import Options
 from projections.live.change import Change
 from projections.live.changes import Changes
 from projections.live.generations import Stage
