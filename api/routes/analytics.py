@@ -11,17 +11,10 @@ from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts
 from api.problems import invalid_value, not_found
-from api.resources.analytics import (
-    AnomaliesView,
-    SavingsView,
-    SearchBody,
-    SearchView,
-    SimilarIncidentsView,
-    anomalies_view,
-    document_view,
-    savings_view,
-    similar_incidents_view,
-)
+from api.resources.analytics_anomalies import AnomaliesView, anomalies_view
+from api.resources.analytics_incidents import SimilarIncidentsView, similar_incidents_view
+from api.resources.analytics_savings import SavingsView, savings_view
+from api.resources.analytics_search import SearchBody, SearchView, document_view
 from api.resources.values import Time
 from api.rfc3339 import parse_time_us
 from events.envelope import Name
