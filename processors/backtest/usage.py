@@ -1,0 +1,198 @@
+"""The usage of one tenant partition: what it cost, what it would have cost, and the budgets that it is charged to. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from events.budget_changed import BudgetChanged
+from events.codec import Codec
+from events.errors import InvalidEventError
+from events.reader import LogRecord
+from processors.backtest.ledger import Ledger, Spend
+from processors.backtest.prices import Prices
+from processors.dedupe import Seen
+from processors.usage.soundness import USAGE, Caller, Soundness, Usage
+from projections.live.node import Node
+from projections.live.period import QUARTER_US
+from projections.live.spend import Group
+
+MOST_COST_ROWS = 100_000
+OTHERS = ("(others)", "(others)", "(others)")
+STRETCH_MS = 1_000
+"""Budgets are looked at each time that the records' clock has moved on by so much."""
+
+
+@dataclass(slots=True)
+class Cost:
+    """Calls, and what they cost; calls without a known price cost nothing."""
+
+    calls: int = 0
+    recorded_nano_usd: int = 0
+    tried_nano_usd: int = 0
+    unpriced_recorded: int = 0
+    unpriced_tried: int = 0
+
+    def add(self, other: Cost) -> None:
+        """The sums of both."""
+        self.calls += other.calls
+        self.recorded_nano_usd += other.recorded_nano_usd
+        self.tried_nano_usd += other.tried_nano_usd
+        self.unpriced_recorded += other.unpriced_recorded
+        self.unpriced_tried += other.unpriced_tried
+
+
+@dataclass(slots=True)
+class _Sums:
+    """The five sums of Spent on both sides of one caller and quarter hour."""
+
+    recorded: list[int] = field(default_factory=lambda: [0] * 5)
+    tried: list[int] = field(default_factory=lambda: [0] * 5)
+
+
+class UsageBacktest:
+    """Feed `apply` with the partition's usage records in order, then `finish`.
+
+    `changes`: the partition's BudgetChanged with their records' timestamps (ms), in order; `tried`: those that hold instead
+    from `begins_us` of the records' clock on. Before it all is as recorded, and nothing is told of it.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        soundness: Soundness,
+        changes: Sequence[tuple[int, BudgetChanged]],
+        *,
+        tried: Sequence[BudgetChanged] = (),
+        prices: Prices | None = None,
+        begins_us: int = 0,
+    ) -> None:
+        self.costs: dict[tuple[str, str, str], Cost] = {}
+        self.refused = self.duplicates = 0
+        self.clock_ms = 0
+        self._codec = codec
+        self._soundness = soundness
+        self._changes = deque(changes)
+        self._to_try = {(event.tenant, event.budget_id): event for event in tried}
+        self._prices = prices
+        self._begins_us = begins_us
+        self._has_begun = False
+        self._seen = Seen()
+        self._stretch = -1
+        self._sums: dict[tuple[Caller, int], _Sums] = {}
+        nodes = _nodes([*(event for _, event in changes), *tried])
+        self._spend = Spend(nodes)
+        self._tried_spend = Spend(nodes) if prices else self._spend
+        self.recorded = Ledger(self._spend)
+        self.tried = Ledger(self._tried_spend) if prices or tried else self.recorded
+
+    def apply(self, records: Iterable[LogRecord]) -> None:
+        """The next records of the partition."""
+        decode, check, seen = self._codec.decode_record, self._soundness.check, self._seen
+        for record in records:
+            if record.timestamp > self.clock_ms:
+                if record.timestamp // STRETCH_MS != self._stretch:
+                    self._turn(record.timestamp)
+                self.clock_ms = record.timestamp
+                seen.turn(self.clock_ms, record.offset)
+            try:
+                usage = decode(USAGE, record.value)
+                caller = check(usage, record)
+            except InvalidEventError:
+                self.refused += 1
+                continue
+            if seen.add(usage["event_id"]):
+                self._count(caller, usage)
+            else:
+                self.duplicates += 1
+
+    def finish(self, clock_ms: int) -> None:
+        """The end of what is asked about."""
+        self._turn(max(clock_ms, self.clock_ms))
+
+    def _count(self, caller: Caller, usage: Usage) -> None:
+        number = usage["occurred_at"] // QUARTER_US
+        held = self._sums.get((caller, number))
+        if held is None:
+            held = self._sums[caller, number] = _Sums()
+        cost = usage["cost_nano_usd"]
+        _add(held.recorded, cost, usage)
+        if self._prices is not None and self._has_begun:
+            _add(held.tried, self._prices.cost_nano_usd(usage), usage)
+
+    def _turn(self, clock_ms: int) -> None:
+        """A stretch is over: charge it, then take the budgets that changed before the next one."""
+        self._flush()
+        self._stretch = clock_ms // STRETCH_MS
+        self._take_changes(min(clock_ms, self._begins_us // 1000 - 1))
+        if not self._has_begun and clock_ms * 1000 >= self._begins_us:
+            self._has_begun = True
+            for event in self._to_try.values():
+                self.tried.change(replace(event, occurred_at=self._begins_us), clock_ms * 1000, counts=True)
+        self._take_changes(clock_ms)
+
+    def _take_changes(self, to_ms: int) -> None:
+        while self._changes and self._changes[0][0] <= to_ms:
+            at_ms, event = self._changes.popleft()
+            clock_us = max(at_ms, self.clock_ms) * 1000
+            self.recorded.change(event, clock_us, counts=self._has_begun)
+            is_tried = self._has_begun and (event.tenant, event.budget_id) in self._to_try
+            if self.tried is not self.recorded and not is_tried:
+                self.tried.change(event, clock_us, counts=self._has_begun)
+
+    def _flush(self) -> None:
+        if not self._sums:
+            return
+        is_priced = self._prices is not None and self._has_begun
+        groups: dict[Group, list[int]] = {}
+        tried: dict[Group, list[int]] = {} if is_priced else groups
+        for (caller, number), sums in self._sums.items():
+            _merge(groups, (caller.payer, number), sums.recorded)
+            if is_priced:
+                _merge(tried, (caller.payer, number), sums.tried)
+            if self._has_begun:
+                self._post_cost(caller, sums.recorded, sums.tried if is_priced else sums.recorded)
+        self._sums.clear()
+        clock_us = self.clock_ms * 1000
+        charges = self._spend.post(groups)
+        self.recorded.post(charges, groups, clock_us, counts=self._has_begun)
+        if self.tried is not self.recorded:
+            if self._tried_spend is not self._spend:
+                charges = self._tried_spend.post(tried)
+            self.tried.post(charges, tried, clock_us, counts=self._has_begun)
+
+    def _post_cost(self, caller: Caller, recorded: Sequence[int], tried: Sequence[int]) -> None:
+        payer = caller.payer
+        key = (payer.tenant, payer.provider, payer.model)
+        row = self.costs.get(key)
+        if row is None:
+            if len(self.costs) >= MOST_COST_ROWS:
+                key = OTHERS
+            row = self.costs.setdefault(key, Cost())
+        row.add(Cost(recorded[1], recorded[0], tried[0], recorded[4], tried[4]))
+
+
+def _add(sums: list[int], cost: int | None, usage: Usage) -> None:
+    if cost is None:
+        sums[4] += 1
+    else:
+        sums[0] += cost
+    sums[1] += 1
+    sums[2] += usage["input_tokens"]
+    sums[3] += usage["output_tokens"]
+
+
+def _merge(groups: dict[Group, list[int]], group: Group, sums: Sequence[int]) -> None:
+    held = groups.setdefault(group, [0] * 5)
+    for index, value in enumerate(sums):
+        held[index] += value
+
+
+def _nodes(events: Iterable[BudgetChanged]) -> Mapping[str, frozenset[str]]:
+    """By tenant, the nodes that have a budget at some time."""
+    found: dict[str, set[str]] = {}
+    for event in events:
+        node = Node(event.level, event.subject, event.provider, event.model)
+        found.setdefault(event.tenant, set()).add(str(node))
+    return {tenant: frozenset(nodes) for tenant, nodes in found.items()}
