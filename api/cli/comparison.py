@@ -23,6 +23,7 @@ def comparison_document(comparison: Comparison, other: str) -> dict[str, Any]:
             }
             for side, held in (("live", comparison.live), (other, comparison.new))
         },
+        "unnamed_differences": comparison.unnamed,
         "differences": [{"slot": one.slot, "key": one.key, "how": one.how} for one in comparison.differences],
     }
 
@@ -39,5 +40,6 @@ def print_comparison(comparison: Comparison) -> None:
     print_table(("kind", "keys", "bytes", "digest", ""), rows, empty="no states")
     for difference in comparison.differences[:SHOWN_DIFFERENCES]:
         say(str(difference))
-    if len(comparison.differences) > SHOWN_DIFFERENCES:
-        say(f"and {len(comparison.differences) - SHOWN_DIFFERENCES} more keys; --json names all")
+    more = len(comparison.differences) - SHOWN_DIFFERENCES
+    if more > 0:
+        say(f"and {more + comparison.unnamed:,} more; --json names {len(comparison.differences):,}")

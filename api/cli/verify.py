@@ -16,8 +16,8 @@ from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from processors.verify.history import HistoryFound
     from processors.verify.live import Verified
-    from projections.live.slots import Slot
 
 app = typer.Typer(help="Prove that a projection is what the log says.", no_args_is_help=True)
 app.command("archive", epilog="Same as `interlock archive verify`.")(archive.verify)
@@ -39,7 +39,7 @@ def live(partition: Partitions = None, *, as_json: AsJson = False) -> None:
     from api.settings import load_settings
 
     settings = load_settings()
-    found = run(_live(settings, _slots(settings, partition)), uvloop.new_event_loop)
+    found = run(_live(settings, _numbers(settings, partition)), uvloop.new_event_loop)
     _show(found, as_json)
     if not found.comparison.is_equal:
         raise CommandError(
@@ -48,28 +48,45 @@ def live(partition: Partitions = None, *, as_json: AsJson = False) -> None:
         )
 
 
-def _slots(settings: Settings, partitions: list[int] | None) -> list[Slot]:
-    from projections.live.slots import TOPICS_OF_LEAD, Slot
+@app.command(epilog="Examples: interlock verify history  ·  interlock verify history --partition 3 --json")
+def history(partition: Partitions = None, *, as_json: AsJson = False) -> None:
+    """Compare every row in Postgres with its record on the log, and the rollups with the rows. Exit code 1 when one differs.
 
-    numbers = sorted(set(partitions)) if partitions else range(settings.log.partitions)
+    Nothing is written, and the sink goes on.
+    """
+    import uvloop
+
+    from api.settings import load_settings
+
+    settings = load_settings()
+    found = run(_history(settings, _numbers(settings, partition)), uvloop.new_event_loop)
+    _show_history(found, as_json)
+    if not found.comparison.is_equal:
+        raise CommandError("the history is not what the log says")
+
+
+def _numbers(settings: Settings, partitions: list[int] | None) -> list[int]:
+    numbers = sorted(set(partitions)) if partitions else list(range(settings.log.partitions))
     if numbers[-1] >= settings.log.partitions:
         raise CommandError(
             f"there is no partition {numbers[-1]}: the topics have {settings.log.partitions}, counted from 0",
             Exit.USAGE,
         )
-    return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
+    return numbers
 
 
-async def _live(settings: Settings, slots: list[Slot]) -> Verified:
+async def _live(settings: Settings, numbers: list[int]) -> Verified:
     from events.codec import Codec
     from events.registry import open_registry
     from processors.rebuild.progress import Progress
     from processors.verify.live import verify_live
+    from projections.live.slots import TOPICS_OF_LEAD, Slot
 
     gc.freeze()
     gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     log = settings.log
     codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
     with counted("folding", "events") as moved:
         progress = Progress(lambda done, total: moved(done, total, progress.folded))
         return await verify_live(log, settings.live, codec, progress, slots)
@@ -94,6 +111,49 @@ def _show(found: Verified, as_json: bool) -> None:
             ("generation", found.generation),
             ("slots", len(found.vectors)),
             ("folded", f"{found.records:,} records in {found.took_s:.1f} s ({rate:,.0f}/s)"),
-            ("differ", len(found.comparison.differences)),
+            ("differ", len(found.comparison.differences) + found.comparison.unnamed),
+        ]
+    )
+
+
+async def _history(settings: Settings, numbers: list[int]) -> HistoryFound:
+    from events.codec import Codec
+    from events.registry import open_registry
+    from processors.verify.history import HistoryProof
+
+    gc.freeze()
+    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    log = settings.log
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    with counted("comparing", "events") as moved:
+        proof = HistoryProof(log, settings.history, codec, lambda done, total: moved(done, total, done))
+        return await proof.verify(numbers)
+
+
+def _show_history(found: HistoryFound, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "positions": {str(place): offset for place, offset in found.positions.items()},
+                "records": found.records,
+                "rollup_rows": found.rollup_rows,
+                "duplicates": found.duplicates,
+                "deleted": found.deleted,
+                "before_log": found.before_log,
+                "took_s": round(found.took_s, 3),
+            }
+            | comparison_document(found.comparison, "log")
+        )
+        return
+    print_comparison(found.comparison)
+    rate = found.records / max(0.001, found.took_s)
+    print_facts(
+        [
+            ("compared", f"{found.records:,} records in {found.took_s:.1f} s ({rate:,.0f}/s)"),
+            ("rollups", f"{found.rollup_rows:,} rows"),
+            ("duplicates", f"{found.duplicates:,} records of events that were written before"),
+            ("deleted", f"{found.deleted:,} events older than all rows of their table"),
+            ("before the log", f"{found.before_log:,} rows of records that the log no longer holds"),
+            ("differ", len(found.comparison.differences) + found.comparison.unnamed),
         ]
     )

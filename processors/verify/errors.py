@@ -9,3 +9,7 @@ class VerifyError(Exception):
 
 class SlotMovedError(VerifyError):
     """A slot of the live state went back while it was looked at."""
+
+
+class OtherLogError(VerifyError):
+    """What is to be verified was made from more than this log has."""

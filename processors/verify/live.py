@@ -28,7 +28,7 @@ from processors.verify.naive.tenant import NaiveTenantSlot
 from processors.verify.pace import Share
 from processors.verify.spelling import read, spelled
 from projections.live.canonical import encode
-from projections.live.digest import LOG, Comparison
+from projections.live.digest import LIVE_AND_LOG, Comparison
 from projections.live.look import KEYS_AT_ONCE, Look, keys_of, look
 from projections.live.slots import PROVIDER_LEAD, TENANT_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
@@ -91,7 +91,7 @@ class LiveProof:
         went back again and again.
         """
         started_s = time.monotonic()
-        comparison, vectors = Comparison(LOG), {}
+        comparison, vectors = Comparison(LIVE_AND_LOG), {}
         held = await self.store.checkpoints(slots)
         ends = {slot: checkpoint.next_offsets for slot, checkpoint in held.items()}
         for part in await parts_of(self._reader, slots, {slot: {} for slot in slots}, ends):
@@ -138,7 +138,7 @@ class _SlotProof:
     proof: LiveProof
     slot: Slot
     naive: NaiveSlot
-    found: Comparison = field(default_factory=lambda: Comparison(LOG))
+    found: Comparison = field(default_factory=lambda: Comparison(LIVE_AND_LOG))
     _at: dict[str, int] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
     _decided: list[LogRecord] = field(default_factory=list)

@@ -49,15 +49,20 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """How the one is called that the live generation is compared with: when it alone has a key, and beside a value."""
+class Sides:
+    """How the two that are compared are called: when one of them alone has a key, and beside a value."""
 
-    alone: str
-    word: str
+    only_live: str
+    only_other: str
+    live: str
+    other: str
 
 
-NEW = Side("only in the new generation", "new")
-LOG = Side("missing, the log says", "by the log")
+GENERATIONS = Sides("only in the live generation", "only in the new generation", "live", "new")
+LIVE_AND_LOG = Sides("only in the live generation", "missing, the log says", "live", "by the log")
+HISTORY_AND_LOG = Sides("of no event on the log", "missing, the log says", "in the history", "by the log")
+
+MOST_NAMED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,12 @@ class Difference:
 class Comparison:
     """What comparing has found: digests by kind, of the live one and of the other one, and the keys that differ."""
 
-    side: Side = NEW
+    sides: Sides = GENERATIONS
     live: dict[str, Digest] = field(default_factory=dict)
     new: dict[str, Digest] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
+    unnamed: int = 0
+    """Differences beyond the first MOST_NAMED."""
 
     def add(self, slot: str, live: Mapping[str, bytes], new: Mapping[str, bytes]) -> None:
         """Some keys of a slot with their bytes; a key that one side does not hold is absent there."""
@@ -87,10 +94,13 @@ class Comparison:
             for key, value in values.items():
                 digests.setdefault(key.partition(":")[0], Digest()).add(f"{slot} {key}", value)
         for key in sorted(live.keys() | new.keys()):
-            if live.get(key) != new.get(key):
-                self.differences.append(
-                    Difference(slot, key, how_different(live.get(key), new.get(key), self.side))
-                )
+            if live.get(key) == new.get(key):
+                continue
+            if len(self.differences) < MOST_NAMED:
+                how = how_different(live.get(key), new.get(key), self.sides)
+                self.differences.append(Difference(slot, key, how))
+            else:
+                self.unnamed += 1
 
     def merge(self, other: Comparison) -> None:
         """What another comparison has found of other keys."""
@@ -98,6 +108,7 @@ class Comparison:
             for kind, digest in theirs.items():
                 mine[kind] = mine.get(kind, Digest()).plus(digest)
         self.differences += other.differences
+        self.unnamed += other.unnamed
 
     @property
     def is_equal(self) -> bool:
@@ -105,20 +116,20 @@ class Comparison:
         return not self.differences and self.live == self.new
 
 
-def how_different(live: bytes | None, new: bytes | None, side: Side = NEW) -> str:
+def how_different(live: bytes | None, new: bytes | None, sides: Sides = GENERATIONS) -> str:
     """In words: what the live generation says, and what the other side does."""
     if live is None:
-        return f"{side.alone}: {_short(new)}"
+        return f"{sides.only_other}: {_short(new)}"
     if new is None:
-        return f"only in the live generation: {_short(live)}"
-    fields = _fields_that_differ("", _read(live), _read(new), side)
+        return f"{sides.only_live}: {_short(live)}"
+    fields = _fields_that_differ("", _read(live), _read(new), sides)
     if not fields:
-        return f"live {_short(live)}, {side.word} {_short(new)}"
+        return f"{sides.live} {_short(live)}, {sides.other} {_short(new)}"
     more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
     return "; ".join(fields[:_MOST_FIELDS]) + more
 
 
-def _fields_that_differ(path: str, live: Any, new: Any, side: Side) -> list[str]:
+def _fields_that_differ(path: str, live: Any, new: Any, sides: Sides) -> list[str]:
     if live == new:
         return []
     if isinstance(live, dict) and isinstance(new, dict):
@@ -126,10 +137,10 @@ def _fields_that_differ(path: str, live: Any, new: Any, side: Side) -> list[str]
             each
             for name in sorted(live.keys() | new.keys())
             for each in _fields_that_differ(
-                f"{path}.{name}" if path else name, live.get(name), new.get(name), side
+                f"{path}.{name}" if path else name, live.get(name), new.get(name), sides
             )
         ]
-    return [f"{path or 'value'} is {_text(live)} live, {_text(new)} {side.word}"]
+    return [f"{path or 'value'} is {_text(live)} {sides.live}, {_text(new)} {sides.other}"]
 
 
 def _read(raw: bytes) -> Any:

@@ -1,0 +1,200 @@
+"""The history against the log: each row beside its record, in the order of the log, up to the checkpoint of the history.
+
+All of a partition's rows are read in one snapshot with its checkpoint, so the sink may go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from events.codec import Codec
+from events.positions import Partition
+from events.reader import LogReader, LogRecord, Range
+from events.settings import LogSettings
+from processors.verify.errors import OtherLogError
+from processors.verify.history_rows import Document, Snapshot, snapshot, time_us
+from processors.verify.naive.row import month_of, row_of
+from processors.verify.rollups import compare_rollups
+from projections.history.settings import HistorySettings
+from projections.history.tables import Table, derive_tables
+from projections.live.canonical import encode
+from projections.live.digest import HISTORY_AND_LOG, Comparison
+
+KEPT_AT_LEAST_US = 86_400_000_000
+"""Rows of events that are younger are never deleted by retention: a missing one is missing."""
+
+
+@dataclass(slots=True)
+class HistoryFound:
+    """What comparing has found. `positions` is how far each partition was compared.
+
+    `deleted` counts events older than all that their table holds: retention has taken their rows. `before_log` counts rows
+    of records that the log no longer holds: nothing proves or refutes them. `duplicates` have no row of their own.
+    """
+
+    comparison: Comparison = field(default_factory=lambda: Comparison(HISTORY_AND_LOG))
+    positions: dict[Partition, int] = field(default_factory=dict)
+    records: int = 0
+    rollup_rows: int = 0
+    duplicates: int = 0
+    deleted: int = 0
+    before_log: int = 0
+    took_s: float = 0.0
+
+
+@dataclass(slots=True)
+class HistoryProof:
+    """`told` is called with (done, total) records."""
+
+    log: LogSettings
+    history: HistorySettings
+    codec: Codec
+    told: Callable[[int, int], None]
+
+    async def verify(self, numbers: Sequence[int]) -> HistoryFound:
+        """Compare every row of these partitions of all topics. OtherLogError when the log ends before the history."""
+        started_s = time.monotonic()
+        reader, found = LogReader(self.log), HistoryFound()
+        async with snapshot(self.history) as held:
+            checkpoints = {
+                place: offset
+                for place, offset in (await held.checkpoints()).items()
+                if place.number in numbers
+            }
+            wanted = await _wanted(reader, checkpoints)
+            total = sum(part.end - part.start for part in wanted.values())
+            tables = derive_tables(self.log.schemas_folder)
+            for place, part in sorted(wanted.items()):
+                proof = _PartitionProof(held, tables[place.topic], place, part, self.codec, found)
+                await proof.begin()
+                async with aclosing(reader.read(place.topic, {place.number: part})) as batches:
+                    async for _, records in batches:
+                        await proof.take(records)
+                        found.records += len(records)
+                        self.told(found.records, total)
+                await proof.end()
+                found.positions[place] = part.end
+            after = await _summed_up_after(held, tables["usage"])
+            for number in numbers:
+                found.rollup_rows += await compare_rollups(held, number, after, found.comparison)
+        found.took_s = time.monotonic() - started_s
+        return found
+
+
+async def _wanted(reader: LogReader, checkpoints: Mapping[Partition, int]) -> dict[Partition, Range]:
+    """What of the log each partition's rows have to be compared with."""
+    wanted = {}
+    for topic in sorted({place.topic for place in checkpoints}):
+        ranges = await reader.ranges(topic)
+        for place, end in checkpoints.items():
+            if place.topic != topic:
+                continue
+            on_log = ranges.get(place.number, Range(0, 0))
+            if end > on_log.end:
+                raise OtherLogError(
+                    f"the history holds {place} up to {end}, and the log ends at {on_log.end}: it is another log"
+                )
+            wanted[place] = Range(min(on_log.start, end), end)
+    return wanted
+
+
+async def _summed_up_after(held: Snapshot, usage: Table) -> datetime:
+    """From then on all rows are there that the rollups sum up: retention takes the oldest, and leaves the rollups."""
+    young = datetime.now(UTC) - timedelta(microseconds=KEPT_AT_LEAST_US)
+    oldest = await held.oldest(usage)
+    return young if oldest is None else min(oldest, young)
+
+
+@dataclass(slots=True)
+class _PartitionProof:
+    """One partition on its way through the proof: its records, and beside them its rows."""
+
+    held: Snapshot
+    table: Table
+    place: Partition
+    part: Range
+    codec: Codec
+    found: HistoryFound
+    _columns: dict[str, str] = field(init=False)
+    _rows: AsyncIterator[tuple[int, Document]] = field(init=False)
+    _next: tuple[int, Document] | None = field(init=False, default=None)
+    _refused: dict[int, bytes | None] = field(init=False, default_factory=dict)
+    _oldest_us: int = field(init=False, default=0)
+
+    async def begin(self) -> None:
+        """Before the first record."""
+        number, start = self.place.number, self.part.start
+        self._columns = {column.name: column.sql_type for column in self.table.columns}
+        self._refused = await self.held.refused(self.place, start)
+        oldest = await self.held.oldest(self.table)
+        self._oldest_us = 0 if oldest is None else time_us(oldest)
+        self.found.before_log += await self.held.rows_below(self.table, number, start)
+        self._rows = self.held.rows(self.table, number, start)
+        self._next = await anext(self._rows, None)
+
+    async def take(self, records: Sequence[LogRecord]) -> None:
+        """The next records of the log."""
+        absent: dict[str, Document] = {}
+        for record in records:
+            row = row_of(self.place.topic, record, self.codec, self._columns)
+            while self._next is not None and self._next[0] < record.offset:
+                await self._held_next(None)
+            if self._next is not None and self._next[0] == record.offset:
+                await self._held_next(row)
+            elif row is None or self._refused.get(record.offset, b"") == record.value:
+                self._judge_refused(record)
+            elif row["event_id"] in absent:
+                self.found.duplicates += 1
+            else:
+                absent[row["event_id"]] = row
+        if absent:
+            await self._judge_absent(absent)
+
+    async def end(self) -> None:
+        """No record is left: nothing else may be held."""
+        while self._next is not None:
+            await self._held_next(None)
+        for offset in self._refused:
+            self._add(f"refused {self.place.topic}", offset, {"offset": offset}, None)
+
+    async def _held_next(self, told: Document | None) -> None:
+        """Compare the next row with what the log says of its offset."""
+        assert self._next is not None
+        offset, held = self._next
+        self._add(f"{self.place.topic} {month_of(held['occurred_at'])}", offset, held, told)
+        self._next = await anext(self._rows, None)
+
+    def _judge_refused(self, record: LogRecord) -> None:
+        """A record that is no event, or that Postgres did not take, lies whole in a table of its own."""
+        kept = {"value": record.value.hex() if record.value is not None else None}
+        if record.offset not in self._refused:
+            self._add(f"refused {self.place.topic}", record.offset, None, kept)
+            return
+        value = self._refused.pop(record.offset)
+        held = {"value": value.hex() if value is not None else None}
+        self._add(f"refused {self.place.topic}", record.offset, held, kept)
+
+    async def _judge_absent(self, absent: Mapping[str, Document]) -> None:
+        """An event without a row at its offset: it was written before, was deleted by retention, or is missing."""
+        places = await self.held.places(self.table, list(absent))
+        young_us = time.time_ns() // 1000 - KEPT_AT_LEAST_US
+        for event_id, row in absent.items():
+            number, offset = places.get(event_id, (self.place.number, row["log_offset"]))
+            if number != self.place.number or offset < row["log_offset"]:
+                self.found.duplicates += 1
+            elif event_id not in places and row["occurred_at"] < min(self._oldest_us, young_us):
+                self.found.deleted += 1
+            else:
+                self._add(f"{self.place.topic} {month_of(row['occurred_at'])}", row["log_offset"], None, row)
+
+    def _add(self, kind: str, offset: int, held: Document | None, told: Document | None) -> None:
+        key = f"{kind}:{offset}"
+        self.found.comparison.add(
+            str(self.place),
+            {} if held is None else {key: encode(held)},
+            {} if told is None else {key: encode(told)},
+        )

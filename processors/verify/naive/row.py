@@ -1,0 +1,53 @@
+"""A record of the log as a row of the history, told naively: column by column, from the decoded record."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from events.catalogue import TOPICS
+from events.codec import Codec
+from events.errors import InvalidEventError
+from events.reader import LogRecord
+
+LATEST_US = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
+
+
+def row_of(topic: str, record: LogRecord, codec: Codec, columns: Mapping[str, str]) -> dict[str, Any] | None:
+    """The row's document, `columns` being the SQL type by name; None for a record that is no event."""
+    try:
+        values = codec.decode_record(TOPICS[topic], record.value)
+        event_id = str(UUID(values["event_id"]))
+    except (InvalidEventError, ValueError):
+        return None
+    if not 0 <= values["occurred_at"] <= LATEST_US:
+        return None
+    of_log = {
+        "event_id": event_id,
+        "log_partition": record.partition,
+        "log_offset": record.offset,
+        "appended_at": record.timestamp * 1000,
+    }
+    return {name: of_log[name] if name in of_log else _held(values.get(name)) for name in columns}
+
+
+def month_of(time_us: int) -> str:
+    """The month of an instant, UTC: `2026-11`."""
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us):%Y-%m}"
+
+
+def _held(value: Any) -> Any:
+    """As Postgres has it: no NUL in a text; bytes within JSON are base64."""
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list | tuple):
+        return [_held(one) for one in value]
+    if isinstance(value, dict):
+        return {_held(name): _held(one) for name, one in value.items()}
+    return value
