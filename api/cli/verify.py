@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import archive
 from api.cli.bar import counted
-from api.cli.comparison import comparison_document, print_comparison
+from api.cli.comparison import SHOWN_DIFFERENCES, comparison_document, print_comparison
 from api.cli.exits import CommandError, Exit, run
-from api.cli.output import AsJson, print_facts, print_json
+from api.cli.output import AsJson, print_facts, print_json, remark
 from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from api.settings import Settings
     from processors.verify.history import HistoryFound
     from processors.verify.live import Verified
+    from projections.live.slots import Slot
 
 app = typer.Typer(help="Prove that a projection is what the log says.", no_args_is_help=True)
 app.command("archive", epilog="Same as `interlock archive verify`.")(archive.verify)
@@ -28,23 +30,40 @@ Partitions = Annotated[
 ]
 
 
-@app.command(epilog="Examples: interlock verify live  ·  interlock verify live --partition 3 --json")
-def live(partition: Partitions = None, *, as_json: AsJson = False) -> None:
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair",
+        help="Empty the slots that differ, have the workers fold them anew, and verify them again.",
+    ),
+]
+
+
+@app.command(epilog="Examples: interlock verify live  ·  interlock verify live --partition 3 --repair --json")
+def live(partition: Partitions = None, *, repair: Repair = False, as_json: AsJson = False) -> None:
     """Fold the log a second time, naively, and compare every key in Redis with it. Exit code 1 when one differs.
 
-    Nothing is written, and live traffic goes on.
+    Nothing is written without --repair, and live traffic goes on.
     """
     import uvloop
 
     from api.settings import load_settings
+    from projections.live.slots import TOPICS_OF_LEAD, Slot
 
     settings = load_settings()
-    found = run(_live(settings, _numbers(settings, partition)), uvloop.new_event_loop)
+    slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in _numbers(settings, partition)]
+    found = run(_live(settings, slots), uvloop.new_event_loop)
+    if repair and not found.comparison.is_equal:
+        for difference in found.comparison.differences[:SHOWN_DIFFERENCES]:
+            remark(str(difference))
+        remark(f"folding anew: {', '.join(map(str, found.differing))}")
+        run(_repair(settings, found.differing), uvloop.new_event_loop)
+        found = run(_live(settings, found.differing), uvloop.new_event_loop)
     _show(found, as_json)
     if not found.comparison.is_equal:
         raise CommandError(
             f"the live state is not what the log says in {', '.join(map(str, found.differing))}: "
-            "`interlock rebuild live` folds it anew beside itself"
+            "`interlock verify live --repair` folds these slots anew, `interlock rebuild live` all of them beside the old ones"
         )
 
 
@@ -75,21 +94,32 @@ def _numbers(settings: Settings, partitions: list[int] | None) -> list[int]:
     return numbers
 
 
-async def _live(settings: Settings, numbers: list[int]) -> Verified:
+async def _live(settings: Settings, slots: Sequence[Slot]) -> Verified:
     from events.codec import Codec
     from events.registry import open_registry
     from processors.rebuild.progress import Progress
     from processors.verify.live import verify_live
-    from projections.live.slots import TOPICS_OF_LEAD, Slot
 
     gc.freeze()
     gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     log = settings.log
     codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
-    slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
     with counted("folding", "events") as moved:
         progress = Progress(lambda done, total: moved(done, total, progress.folded))
         return await verify_live(log, settings.live, codec, progress, slots)
+
+
+async def _repair(settings: Settings, slots: Sequence[Slot]) -> None:
+    from events.codec import Codec
+    from events.publisher import Publisher
+    from events.registry import open_registry
+    from processors.verify.repair import repair
+
+    log = settings.log
+    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    async with Publisher(log, codec) as publisher:
+        with counted("folding anew", "events") as moved:
+            await repair(settings.live, publisher, slots, lambda done, total: moved(done, total, done))
 
 
 def _show(found: Verified, as_json: bool) -> None:

@@ -13,3 +13,7 @@ class SlotMovedError(VerifyError):
 
 class OtherLogError(VerifyError):
     """What is to be verified was made from more than this log has."""
+
+
+class NotFoldedError(VerifyError):
+    """A slot was emptied, and no worker folds it anew."""

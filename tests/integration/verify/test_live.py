@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 
 from processors.rebuild.progress import Progress
+from processors.verify.errors import NotFoldedError
 from processors.verify.live import Verified, verify_live
+from processors.verify.repair import repair
+from projections.live.commit import Commit
 from projections.live.slots import slot_of
+from projections.live.store import LiveStore
 from tests.integration.rig import Rig
 from tests.integration.traffic import traffic
 
@@ -70,3 +75,40 @@ async def test_each_tampered_key_is_named_with_what_differs(rig: Rig) -> None:
     assert named["health:ghost/model"] == "only in the live generation: {}"
     assert not found.comparison.is_equal
     assert found.differing == (slot,)
+
+
+async def test_a_repair_folds_only_what_differs_anew_and_decides_nothing_again(rig: Rig) -> None:
+    """Exact again beside its worker; the log has not one decision more, and other slots were not touched."""
+    slot, other = (
+        slot_of("breaker", "anthropic/claude", rig.log.partitions),
+        slot_of("spend", "acme|tenant|1", rig.log.partitions),
+    )
+    prefix = rig.store.keyspace.prefix(slot)
+    await rig.store.connection.command("SET", prefix + "breaker:anthropic/claude", b"{}")
+    found = await verified(rig)
+    assert found.differing == (slot,)
+    before = await rig.store.checkpoints([slot, other])
+    decided = {topic: await rig.events(topic) for topic in ("breakers", "alerts", "outcomes")}
+    steps: list[tuple[int, int]] = []
+    await repair(rig.live, rig.publisher, found.differing, lambda *step: steps.append(step))
+    assert steps[-1][0] == steps[-1][1] == sum(before[slot].next_offsets.values())
+    assert told(await verified(rig)) == []
+    after = await rig.store.checkpoints([slot, other])
+    assert after[slot].next_offsets == before[slot].next_offsets
+    assert after[other] == before[other]
+    assert {topic: await rig.events(topic) for topic in decided} == decided
+    assert await rig.violations() == []
+
+
+async def test_a_repair_that_no_worker_takes_up_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slot is empty, and exact as soon as somebody folds it."""
+    monkeypatch.setattr("processors.verify.repair.MOVES_WITHIN_S", 0.3)
+    idle = rig.live.model_copy(update={"namespace": "nobody-works-here"})
+    async with LiveStore(idle) as store:
+        lease = await store.acquire(rig.slots[0], "gone")
+        await store.commit(lease, Commit({"usage": (0, 3)}, {"spend:a|tenant|1": b"{}"}, [], 7))
+        with pytest.raises(
+            NotFoldedError, match=r"usage\.0 were emptied, and nobody folds them anew: 0 of 3 records"
+        ):
+            await repair(idle, rig.publisher, rig.slots[:1], lambda *_: None)
+        assert await store.read(rig.slots[0], ["spend:a|tenant|1"]) == {}
