@@ -1,7 +1,9 @@
 """Rows of PostgreSQL's binary COPY, all of a column at once.
 
-A row is its number of columns (16 bits), then for each a length (32 bits, -1 for null) and its bytes, big-endian. Bytes are
-moved eight at a time; what is written beyond the end of a text is what comes next in the row, and is written after it.
+A row is its number of columns (16 bits), then for each a length (32 bits, -1 for null) and its bytes, big-endian. Columns
+whose length varies come first. They are moved in chunks of one size, because that costs no more than to move a few bytes:
+what is written beyond the end of a text is what comes next in the row, and is written after it. Columns of one length come
+last, as a block that is at least as long as a chunk, so that none reaches into the next row.
 """
 
 from __future__ import annotations
@@ -13,21 +15,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from projections.history.avro_columns import Bytes, Ints, Mask
+from projections.history.avro_columns import PADDING, Bytes, Ints, Mask
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-_SPARE = 16
-_WORD = 8
+CHUNK = 64
+_SMALL_CHUNK = 32
+_LENGTH = 4
+assert CHUNK <= PADDING
 
 
 @dataclass(slots=True)
 class TextColumn:
-    """Bytes in a source that has at least 8 more after the last; a length of -1 is null."""
+    """Bytes in a source that has at least 4 before the first and a chunk after the last; a length of -1 is null."""
 
     source: Bytes
     starts: Ints
     lengths: Ints
+
+
+@dataclass(slots=True)
+class MaybeNumberColumn:
+    """Integers of 8 bytes, some of them null."""
+
+    values: Ints
+    null: Mask
 
 
 @dataclass(slots=True)
@@ -36,70 +48,109 @@ class NumberColumn:
 
     values: Ints
     width: int
-    null: Mask | None = None
 
 
 @dataclass(slots=True)
-class WordsColumn:
-    """Sixteen bytes of each row, as two words in the order of the machine."""
+class BytesColumn:
+    """The same bytes in each row, or as many in each."""
 
-    words: npt.NDArray[np.uint64]
-
-
-Column = TextColumn | NumberColumn | WordsColumn
+    values: bytes | Bytes
 
 
-def copy_rows(columns: Sequence[Column]) -> bytes:
-    """The rows, without what a COPY begins and ends with."""
-    lengths = [_lengths(column) for column in columns]
-    payloads = [np.maximum(length, 0) for length in lengths]
-    sizes = np.sum(payloads, axis=0) + (2 + 4 * len(columns))
+Varying = TextColumn | MaybeNumberColumn
+Fixed = NumberColumn | BytesColumn
+
+
+def copy_rows(varying: Sequence[Varying], fixed: Sequence[Fixed], count: int) -> bytes:
+    """So many rows, without what a COPY begins and ends with. The columns are those that vary, then the fixed ones."""
+    block = _block(fixed, count)
+    length_of_block = block.shape[1]
+    assert length_of_block >= CHUNK, "a chunk would reach into the next row"
+    sizes = np.full(count, 2 + _LENGTH * len(varying) + length_of_block, np.int64)
+    payloads = [_payload(column) for column in varying]
+    for payload in payloads:
+        sizes += payload
     ends = np.cumsum(sizes)
-    total = int(ends[-1])
-    out = np.empty(total + _SPARE, np.uint8)
+    out = np.empty(int(ends[-1]), np.uint8)
     at = ends - sizes
-    _anywhere(out, ">i2")[at] = len(columns)
-    at = at + 2
-    lengths_at, words_at = _anywhere(out, ">i4"), _anywhere(out, "<u8")
-    for column, length, payload in zip(columns, lengths, payloads, strict=True):
-        lengths_at[at] = length
-        at = at + 4
+    anywhere(out, ">i2")[at] = len(varying) + len(fixed)
+    at += 2
+    for column, payload in zip(varying, payloads, strict=True):
         match column:
             case TextColumn():
-                _write_text(column, words_at, at)
-            case NumberColumn():
-                held = slice(None) if column.null is None else np.flatnonzero(~column.null)
-                _anywhere(out, f">i{column.width}")[at[held]] = column.values[held]
-            case WordsColumn():
-                words_at[at] = column.words[:, 0]
-                words_at[at + _WORD] = column.words[:, 1]
-        at = at + payload
-    return out[:total].tobytes()
+                _write_text(column, out, at)
+            case MaybeNumberColumn():
+                _write_number(column, out, at)
+        at += payload
+        at += _LENGTH
+    anywhere(out, f"V{length_of_block}")[at] = _items(block)
+    return out.tobytes()
 
 
-def _lengths(column: Column) -> Ints:
-    match column:
-        case TextColumn():
-            return column.lengths
-        case NumberColumn():
-            whole = np.full(len(column.values), column.width, np.int64)
-            if column.null is not None:
-                whole[column.null] = -1
-            return whole
-        case WordsColumn():
-            return np.full(len(column.words), 2 * _WORD, np.int64)
-
-
-def _write_text(column: TextColumn, words_at: npt.NDArray[Any], at: Ints) -> None:
-    source, starts, lengths = _anywhere(column.source, "<u8"), column.starts, column.lengths
-    done, longest = 0, int(lengths.max(initial=0))
-    while done < longest:
-        left = np.flatnonzero(lengths > done)
-        words_at[at[left] + done] = source[starts[left] + done]
-        done += _WORD
-
-
-def _anywhere(held: Bytes, dtype: str) -> npt.NDArray[Any]:
-    """The bytes as numbers of a type, one beginning at every byte."""
+def anywhere(held: Bytes, dtype: str) -> npt.NDArray[Any]:
+    """The bytes as items of a type, one beginning at every byte."""
     kind = np.dtype(dtype)
     return np.ndarray((len(held) - kind.itemsize + 1,), kind, buffer=held, strides=(1,))  # type: ignore[call-overload, no-any-return, unused-ignore]
+
+
+def _payload(column: Varying) -> Ints:
+    match column:
+        case TextColumn():
+            return np.maximum(column.lengths, 0)
+        case MaybeNumberColumn():
+            return np.where(column.null, 0, 8)
+
+
+def _write_text(column: TextColumn, out: Bytes, at: Ints) -> None:
+    """The length goes over what stands before the text in its source."""
+    starts, lengths = column.starts, column.lengths
+    longest = int(lengths.max(initial=0))
+    chunk = _SMALL_CHUNK if longest <= _SMALL_CHUNK - _LENGTH else CHUNK
+    source, target = anywhere(column.source, f"V{chunk}"), anywhere(out, f"V{chunk}")
+    first = source[starts - _LENGTH]
+    _inside(first, 0, ">i4")[:] = lengths
+    target[at] = first
+    for done in range(chunk - _LENGTH, longest, chunk):
+        left = np.flatnonzero(lengths > done)
+        target[at[left] + (_LENGTH + done)] = source[starts[left] + done]
+
+
+def _write_number(column: MaybeNumberColumn, out: Bytes, at: Ints) -> None:
+    items = np.empty(len(column.values), f"V{_LENGTH + 8}")
+    _inside(items, 0, ">i4")[:] = np.where(column.null, -1, 8)
+    _inside(items, _LENGTH, ">i8")[:] = column.values
+    anywhere(out, items.dtype.str)[at] = items
+
+
+def _block(fixed: Sequence[Fixed], count: int) -> Bytes:
+    """The columns of one length, with their lengths: a row of bytes for each row."""
+    widths = [column.width if isinstance(column, NumberColumn) else _width(column) for column in fixed]
+    block = np.empty((count, sum(widths) + _LENGTH * len(fixed)), np.uint8)
+    items, at = _items(block), 0
+    for column, width in zip(fixed, widths, strict=True):
+        _inside(items, at, ">i4")[:] = width
+        at += _LENGTH
+        match column:
+            case NumberColumn():
+                _inside(items, at, f">i{width}")[:] = column.values
+            case BytesColumn(bytes(same)):
+                block[:, at : at + width] = np.frombuffer(same, np.uint8)
+            case BytesColumn(values):
+                block[:, at : at + width] = values
+        at += width
+    return block
+
+
+def _width(column: BytesColumn) -> int:
+    return len(column.values) if isinstance(column.values, bytes) else column.values.shape[1]
+
+
+def _items(block: Bytes) -> npt.NDArray[Any]:
+    return block.view(f"V{block.shape[1]}")[:, 0]
+
+
+def _inside(items: npt.NDArray[Any], at: int, dtype: str) -> npt.NDArray[Any]:
+    """The numbers that begin at a byte of each item."""
+    return np.ndarray(
+        (len(items),), np.dtype(dtype), buffer=items, offset=at, strides=(items.dtype.itemsize,)
+    )  # type: ignore[call-overload, no-any-return, unused-ignore]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from events.envelope import FAILURES, OutcomeKind
-from projections.history.avro_columns import Columns, Ints, Numbers
+from projections.history.avro_columns import Columns, Ints, Numbers, Some
 from projections.history.rollup_sums import BUCKETS, Sums
 from projections.history.rollups import OTHER_OUTCOMES, SUM_COLUMNS, Grain
 from projections.history.sketch import bucket_of
@@ -55,7 +55,7 @@ class UsageCalls:
     _of_names: dict[Names, int] = field(default_factory=dict)
     _blocks: list[Ints] = field(default_factory=lambda: [np.zeros((4 + len(SUMMED), 0), np.int64)])
 
-    def add(self, columns: Columns, good: Ints) -> None:
+    def add(self, columns: Columns, good: Some) -> None:
         """Calls that are in these records."""
         figures = [_numbers(columns, name).values[good] for name in SUMMED]
         unpriced = _numbers(columns, "cost_nano_usd").null[good]
@@ -69,7 +69,7 @@ class UsageCalls:
         by_hour = by_minute.coarser(Grain.HOUR)
         return {Grain.MINUTE: by_minute, Grain.HOUR: by_hour, Grain.DAY: by_hour.coarser(Grain.DAY)}
 
-    def _callers(self, columns: Columns, good: Ints) -> list[int]:
+    def _callers(self, columns: Columns, good: Some) -> list[int]:
         """The number of each record's caller: of its names, whatever else its bytes say of teams and organisations."""
         blob, numbers = columns.blob, self._numbers
         tenants = columns.spans("tenant", "correlation_id", good)
@@ -79,7 +79,7 @@ class UsageCalls:
             told = blob[tenant:tenant_end] + blob[caller:caller_end]
             number = numbers.get(told)
             if number is None:
-                names = self.callers.names(columns, told, int(good[at]))
+                names = self.callers.names(columns, told, at if isinstance(good, slice) else int(good[at]))
                 number = numbers[told] = self._of_names.setdefault(names, len(self._of_names))
             found.append(number)
         return found

@@ -7,22 +7,32 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from events.envelope import MAX_TIME_US, OutcomeKind
 from events.reader import LogRecord
-from projections.history.avro_columns import PADDING, Bytes, ColumnReader, Columns, Ints, Mask, Numbers, Texts
-from projections.history.copy_rows import Column, NumberColumn, TextColumn, WordsColumn, copy_rows
+from projections.history.avro_columns import PADDING, Bytes, ColumnReader, Columns, Mask, Numbers, Some, Texts
+from projections.history.copy_rows import (
+    BytesColumn,
+    Fixed,
+    MaybeNumberColumn,
+    NumberColumn,
+    TextColumn,
+    Varying,
+    anywhere,
+    copy_rows,
+)
 from projections.history.database import POSTGRES_EPOCH_US
-from projections.history.tables import Table
+from projections.history.tables import LOG_COLUMNS, Column, Table
 from projections.history.usage_calls import LARGEST_SUMMED, SUMMED, Callers, UsageCalls
 
 EMPTY_JSONB = b"\x01{}"
 ID_BYTES = 36
-_DASHES = np.array([8, 13, 18, 23])
-_DIGITS = np.delete(np.arange(ID_BYTES), _DASHES)
+_DASHES = np.zeros(ID_BYTES, np.uint8)
+_DASHES[[8, 13, 18, 23]] = 1
+_DIGITS = np.flatnonzero(_DASHES == 0)
 _NIBBLES = np.full(256, 255, np.uint8)
-_NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+_NIBBLES[np.frombuffer(b"0123456789abcdef-", np.uint8)] = np.arange(17)
+"""What a character stands for: a digit for up to 15, the dash for 16, so that one bit tells them apart."""
 
 
 @dataclass(slots=True)
@@ -39,16 +49,21 @@ class UsageColumns:
 
     def __init__(self, table: Table, header: bytes, schema: Any) -> None:
         self._reader = ColumnReader(header, schema)
-        self._columns = [(column.name, column.sql_type) for column in table.fields]
+        self._varying = [column for column in table.fields if _varies(column)]
+        self._fixed = [column for column in table.fields if not _varies(column)]
+        self.column_names = [
+            *(column.name for column in (*self._varying, *self._fixed)),
+            *(name for name, _ in LOG_COLUMNS),
+        ]
         order = [one["name"] for one in schema["fields"]]
         if not set(order[order.index("provider") : order.index("api_key")]) >= {"model", "region", "user"}:
             raise ValueError("a caller's fields do not stand together")
         (outcome,) = [one["type"] for one in schema["fields"] if one["name"] == "outcome"]
         self._kinds = [OutcomeKind(symbol) for symbol in outcome["symbols"]]
-        constants = [*(kind.encode() for kind in self._kinds), EMPTY_JSONB]
-        self._constants = np.frombuffer(b"".join(constants) + bytes(PADDING), np.uint8)
-        self._lengths = np.array([len(one) for one in constants])
-        self._starts = np.cumsum(self._lengths) - self._lengths
+        names = [kind.encode() for kind in self._kinds]
+        self._names = np.frombuffer(bytes(PADDING) + b"".join(names) + bytes(PADDING), np.uint8)
+        self._lengths = np.array([len(name) for name in names])
+        self._starts = PADDING + np.cumsum(self._lengths) - self._lengths
         self._callers = Callers()
 
     def calls(self) -> UsageCalls:
@@ -64,45 +79,48 @@ class UsageColumns:
     ) -> UsageBlock:
         """Rows of the records that are not odd; they are in `calls` then. Odd are those, too, whose event was seen."""
         columns = self._reader.read([record.value for record in records])
-        texts, words = _ids(columns)
+        texts, ids_in_bytes = _ids(columns)
         _mark_extreme(columns)
         ids = _fresh_ids(columns, texts, seen)
-        good = np.flatnonzero(~columns.odd)
-        if not len(good):
+        good = slice(None) if not columns.odd.any() else np.flatnonzero(~columns.odd)
+        offsets = np.array([record.offset for record in records])[good]
+        if not len(offsets):
             return UsageBlock(columns.odd, set(), b"")
-        count = len(records)
-        on_the_log = [
-            NumberColumn(np.full(len(good), partition), 4),
-            NumberColumn(np.fromiter((record.offset for record in records), np.int64, count)[good], 8),
-            NumberColumn(
-                np.fromiter((record.timestamp for record in records), np.int64, count)[good] * 1000
-                - POSTGRES_EPOCH_US,
-                8,
-            ),
+        times_ms = np.array([record.timestamp for record in records])[good]
+        varying = [self._varying_column(columns, column, good) for column in self._varying]
+        fixed = [
+            *(_fixed_column(columns, column, ids_in_bytes, good) for column in self._fixed),
+            BytesColumn(partition.to_bytes(4)),
+            NumberColumn(offsets, 8),
+            NumberColumn(times_ms * 1000 - POSTGRES_EPOCH_US, 8),
         ]
-        told = [self._column(columns, name, sql_type, words, good) for name, sql_type in self._columns]
         calls.add(columns, good)
-        return UsageBlock(columns.odd, ids, copy_rows([*told, *on_the_log]))
+        return UsageBlock(columns.odd, ids, copy_rows(varying, fixed, len(offsets)))
 
-    def _column(
-        self, columns: Columns, name: str, sql_type: str, words: npt.NDArray[np.uint64], good: Ints
-    ) -> Column:
-        if sql_type == "uuid":
-            return WordsColumn(words[good])
-        if sql_type == "jsonb":
-            return self._constant(np.full(len(good), len(self._kinds)))
-        field = columns.fields[name]
+    def _varying_column(self, columns: Columns, column: Column, good: Some) -> Varying:
+        field = columns.fields[column.name]
         if isinstance(field, Texts):
             return TextColumn(columns.buffer, field.starts[good], field.lengths[good])
-        if sql_type == "text":
-            return self._constant(field.values[good])
-        if name == "occurred_at":
-            return NumberColumn(field.values[good] - POSTGRES_EPOCH_US, 8)
-        null = field.null[good]
-        return NumberColumn(field.values[good], 8, null if null.any() else None)
+        if column.sql_type == "text":
+            which = field.values[good]
+            return TextColumn(self._names, self._starts[which], self._lengths[which])
+        return MaybeNumberColumn(field.values[good], field.null[good])
 
-    def _constant(self, which: Ints) -> TextColumn:
-        return TextColumn(self._constants, self._starts[which], self._lengths[which])
+
+def _varies(column: Column) -> bool:
+    """Whether its length does; open attributes are empty here."""
+    return column.sql_type == "text" or column.nullable
+
+
+def _fixed_column(columns: Columns, column: Column, ids: Bytes, good: Some) -> Fixed:
+    match column.sql_type:
+        case "uuid":
+            return BytesColumn(ids[good])
+        case "jsonb":
+            return BytesColumn(EMPTY_JSONB)
+        case "timestamp with time zone":
+            return NumberColumn(_numbers(columns, column.name).values[good] - POSTGRES_EPOCH_US, 8)
+    return NumberColumn(_numbers(columns, column.name).values[good], 8)
 
 
 def _numbers(columns: Columns, name: str) -> Numbers:
@@ -111,17 +129,19 @@ def _numbers(columns: Columns, name: str) -> Numbers:
     return field
 
 
-def _ids(columns: Columns) -> tuple[Bytes, npt.NDArray[np.uint64]]:
+def _ids(columns: Columns) -> tuple[Bytes, Bytes]:
     """Each event_id as 36 characters and as 16 bytes. One that is not in canonical spelling is odd."""
     field = columns.fields["event_id"]
     assert isinstance(field, Texts), "event_id is a text in every schema"
     columns.odd |= field.lengths != ID_BYTES
-    starts = np.where(columns.odd, 0, field.starts)
-    texts = columns.buffer[starts[:, None] + np.arange(ID_BYTES)]
-    nibbles = _NIBBLES[texts[:, _DIGITS]]
-    columns.odd |= (nibbles > 15).any(axis=1) | (texts[:, _DASHES] != ord("-")).any(axis=1)
-    binary = np.ascontiguousarray(nibbles[:, 0::2] << 4 | nibbles[:, 1::2])
-    return texts, binary.view(np.uint64)
+    starts = np.where(columns.odd, 0, field.starts)  # there are always as many bytes after it
+    texts = anywhere(columns.buffer, f"V{ID_BYTES}")[starts].view(np.uint8).reshape(-1, ID_BYTES)
+    nibbles = _NIBBLES[texts]
+    misspelt = nibbles >> 4 != _DASHES
+    if misspelt.any():
+        columns.odd |= misspelt.any(axis=1)
+    digits = nibbles[:, _DIGITS]
+    return texts, np.bitwise_or(digits[:, 0::2] << 4, digits[:, 1::2], dtype=np.uint8)
 
 
 def _fresh_ids(columns: Columns, texts: Bytes, seen: Sequence[Collection[str]]) -> set[str]:

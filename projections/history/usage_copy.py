@@ -42,7 +42,7 @@ class UsageCopy:
                 table.name,
                 source=self._blocks(place, batch, recent, rollups, odd),
                 format="binary",
-                columns=table.column_names,
+                columns=self._columns.column_names,
             )
             if odd:
                 left = Batch(odd, ids=batch.ids, refused=batch.refused)

@@ -26,6 +26,7 @@ from tests.integration.log import CODEC, NOW_US, usage
 
 TABLE = derive_tables()["usage"]
 COLUMNS = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+BY_NAME = {column.name: column for column in TABLE.columns}
 PLACE = Partition("usage", 3)
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=40)
 ODD_TEXT = st.text(max_size=5)
@@ -72,14 +73,15 @@ def parsed(rows: bytes) -> Iterator[Row]:
         (count,) = struct.unpack_from(">h", rows, at)
         assert count == len(TABLE.columns)
         at += 2
-        row: list[Any] = []
-        for column in TABLE.columns:
+        row: dict[str, Any] = {}
+        for name in COLUMNS.column_names:
+            column = BY_NAME[name]
             (length,) = struct.unpack_from(">i", rows, at)
             at += 4
             held = rows[at : at + max(length, 0)]
-            row.append(None if length < 0 else _value(column.sql_type, held))
+            row[name] = None if length < 0 else _value(column.sql_type, held)
             at += len(held)
-        yield tuple(row)
+        yield tuple(row[name] for name in TABLE.column_names)
 
 
 def _value(sql_type: str, held: bytes) -> Any:
