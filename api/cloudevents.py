@@ -202,13 +202,6 @@ def _record(
         for name in data.keys() - rules.data_fields:
             batch.fault(index, f"no such field of {rules.event.__name__}", "data", name)
             del record[name]
-    if "/" in str(data.get("provider", "")):
-        batch.fault(
-            index,
-            "must have no slash: provider/model[@region] is the name of a deployment",
-            "data",
-            "provider",
-        )
     record["occurred_at"] = occurred_at
     try:
         fill_cost(rules.event, record)

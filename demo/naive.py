@@ -62,10 +62,7 @@ def fold(log: Mapping[str, Sequence[Kept]]) -> NaiveFold:
         value = record.value
         key = (value["tenant"], f"{value['provider']}/{value['model']}" if value["provider"] else "")
         result.routed[key] = result.routed.get(key, 0) + 1
-    for record in _counted(log["outcomes"]):
-        for run in record.value["runs"]:
-            place = (deployment_of(record.value), run["kind"])
-            result.observed[place] = result.observed.get(place, 0) + run["count"]
+    _fold_outcomes(result, log["outcomes"])
     for record in once["breakers"]:
         result.timelines.setdefault(deployment_of(record.value), []).append(record.value)
     result.alerts = [record.value for record in once["alerts"]]
@@ -80,21 +77,19 @@ def _once(records: Sequence[Kept]) -> list[Kept]:
     return list(first.values())
 
 
-def _counted(records: Sequence[Kept]) -> list[Kept]:
-    """Outcomes that count: not those that an owner of the source tells when a later one has come, and no call twice."""
-    newest: dict[tuple[Any, ...], int] = {}
-    told: dict[tuple[Any, ...], int] = {}
-    counted = []
+def _fold_outcomes(result: NaiveFold, records: Sequence[Kept]) -> None:
+    """Each call of a deployment once, by its offset in the source: two workers may tell of the same ones."""
+    told: set[tuple[Any, ...]] = set()
     for record in records:
         value = record.value
-        source = (record.partition, value["source_topic"], value["source_partition"])
-        epoch = int(record.headers.get("interlock-epoch", b"0"))
-        newest[source] = max(epoch, newest.get(source, 0))
-        place = (*source, deployment_of(value))
-        if epoch in (0, newest[source]) and value["source_start"] >= told.get(place, 0):
-            told[place] = value["source_end"]
-            counted.append(record)
-    return counted
+        source = (value["source_topic"], value["source_partition"])
+        for run in value["runs"]:
+            starts = range(0, len(run["calls"]), 8)
+            places = [int.from_bytes(run["calls"][at : at + 4], "little") for at in starts] or [0]
+            calls = {(*source, value["source_start"] + place) for place in places}
+            key = (deployment_of(value), run["kind"])
+            result.observed[key] = result.observed.get(key, 0) + len(calls - told)
+            told |= calls
 
 
 def _fold_usage(result: NaiveFold, records: Sequence[Kept]) -> None:

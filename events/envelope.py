@@ -32,9 +32,7 @@ def _uuid(value: str) -> str:
 
 def _no_slash(value: str) -> str:
     if "/" in value:
-        raise ValueError(
-            "must hold no /, which ends the provider in a deployment's name; write it in the model, or use -"
-        )
+        raise ValueError("must have no slash: provider/model[@region] is the name of a deployment")
     return value
 
 

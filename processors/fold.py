@@ -55,10 +55,6 @@ class Fold(Protocol):
 
     topics: tuple[str, ...]
 
-    def fences(self, epoch: int, clock_us: int) -> Sequence[Encoded]:
-        """What to append before `open`, so that what earlier owners of the slot still append counts nothing."""
-        ...
-
     async def open(self, opening: Opening) -> None:
         """Load what the checkpoints stand for: recorded decisions, ids of the duplicate horizon."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,19 +11,15 @@ from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError
-from events.fence import epoch_of
 from events.outcomes_observed import OutcomesObserved
 from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.bounds import Bounds
 from processors.dedupe import Horizon, Seen
-from processors.fence import is_fence
 from processors.usage.soundness import USAGE, Deployment, Soundness
-from projections.live.fences import Fences
-from projections.live.window import source_name
 
 Hints = Mapping[str, int]
-"""By `topic.partition`, where the last derived event that is surely known ends: what else there is, lies behind it."""
+"""By `topic.partition`, where to begin to look for derived events that are on the log already."""
 
 
 def checked_event(topic_name: str, record: LogRecord, codec: Codec, bounds: Bounds) -> Event:
@@ -49,15 +44,9 @@ class Past:
     async def outcomes_below(self, source_topic: str, hints: Hints) -> dict[Deployment, int]:
         """Up to which offset of this slot's source partition the outcomes of each deployment are on the log."""
         below: dict[Deployment, int] = {}
-        fences: defaultdict[int, Fences] = defaultdict(Fences)
-        source = source_name(source_topic, self.partition)
-        async for record, event in self._derived("outcomes", hints):
+        async for event in self._derived("outcomes", hints):
             assert isinstance(event, OutcomesObserved)
-            if source_name(event.source_topic, event.source_partition) != source:
-                continue
-            number, epoch = record.partition, epoch_of(record.headers)
-            fences[number] = fences[number].plus(source, epoch)
-            if fences[number].passes(source, epoch) and not is_fence(event):
+            if (event.source_topic, event.source_partition) == (source_topic, self.partition):
                 deployment = (event.provider, event.model, event.region)
                 below[deployment] = max(event.source_end, below.get(deployment, 0))
         return below
@@ -65,7 +54,7 @@ class Past:
     async def transitions(self, hints: Hints) -> list[BreakerTransitioned]:
         """Breaker transitions after the hint, the first of each version."""
         found: dict[tuple[str, int], BreakerTransitioned] = {}
-        async for _, event in self._derived("breakers", hints, [self.partition]):
+        async for event in self._derived("breakers", hints, [self.partition]):
             assert isinstance(event, BreakerTransitioned)
             found.setdefault((event.deployment, event.version), event)
         return list(found.values())
@@ -73,7 +62,7 @@ class Past:
     async def alerts(self, hints: Hints) -> list[AlertRaised]:
         """Budget alerts after the hint; those about providers lie between them, and are another slot's."""
         found = []
-        async for _, event in self._derived("alerts", hints, [self.partition]):
+        async for event in self._derived("alerts", hints, [self.partition]):
             assert isinstance(event, AlertRaised)
             if event.kind is AlertKind.BUDGET_THRESHOLD:
                 found.append(event)
@@ -112,23 +101,21 @@ class Past:
 
     async def _derived(
         self, topic_name: str, hints: Hints, partitions: Iterable[int] | None = None
-    ) -> AsyncIterator[tuple[LogRecord, Event]]:
-        """Records and events of a derived topic from the hints to its end, in the order of each partition.
+    ) -> AsyncIterator[Event]:
+        """Events of a derived topic from the hints to its end, in the order of each partition.
 
-        The last known one comes along: it tells the epoch of its owner. A record that is no event was not derived by us
-        and is passed over.
+        A record that is no event was not derived by us and is passed over.
         """
         topic = TOPICS[topic_name]
         held = await self.reader.ranges(topic_name)
         wanted = {
-            number: Range(max(found.start, hints.get(f"{topic_name}.{number}", 0) - 1), found.end)
+            number: Range(max(found.start, hints.get(f"{topic_name}.{number}", 0)), found.end)
             for number, found in held.items()
             if partitions is None or number in partitions
         }
         async for _, records in self.reader.read(topic_name, wanted):
             for record in records:
                 try:
-                    event = self.codec.decode(topic, record.value)
+                    yield self.codec.decode(topic, record.value)
                 except InvalidEventError:
                     continue
-                yield record, event

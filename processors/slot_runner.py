@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -13,7 +13,6 @@ import structlog
 
 from events.dead_letters import letters_of
 from events.envelope import Event
-from events.fence import epoch_header
 from events.positions import Position, vector_of
 from events.publisher import Encoded
 from events.reader import LogReader, Range
@@ -74,8 +73,6 @@ class Ports:
     """Next offset that the consumer group has acknowledged of a topic's partition; 0 when none."""
     acknowledge: Callable[[str, int, int], None]
     """Tell the group, soon, the next offset of a topic's partition. It never moves back."""
-    is_rebuild: bool = False
-    """Appends nothing: what lies below its target was derived by others."""
 
 
 @dataclass(slots=True)
@@ -135,25 +132,8 @@ class SlotRunner:
 
     async def _opened_fold(self) -> Fold:
         fold = self.new_fold(self.slot)
-        await self._fence(fold)
         await fold.open(Opening(self._lease, self._next, self._decided_to, self._ends))
         return fold
-
-    async def _fence(self, fold: Fold) -> None:
-        """Append the fence, when there is anything that an earlier owner can have derived from."""
-        if self.ports.is_rebuild or not self._ends.get(self.slot.lead):
-            return
-        clock_us = self._lease.clock_us or await self._last_time_us(self.slot.lead) or self._lease.epoch
-        header = epoch_header(self._lease.epoch)
-        records = [replace(one, headers=(header,)) for one in fold.fences(self._lease.epoch, clock_us)]
-        await until_done("fence", lambda: self.ports.publisher.append_encoded(records))
-
-    async def _last_time_us(self, topic: str) -> int:
-        """The time of the last record of a topic; 0 when it is gone."""
-        end = self._ends[topic]
-        wanted = {self.slot.partition: Range(end - 1, end)}
-        times_ms = [one.timestamp async for _, some in self.ports.reader.read(topic, wanted) for one in some]
-        return max(times_ms, default=0) * 1000
 
     async def _committed(self) -> dict[str, int]:
         """Below the group's committed offsets all was decided and published: they are acknowledged after that."""
@@ -273,8 +253,7 @@ class SlotRunner:
     async def _publish(self, outbox: Sequence[OutboxEntry]) -> None:
         if not outbox:
             return
-        headers = (epoch_header(self._lease.epoch),)
-        records = [Encoded(one.topic, one.key, one.value, one.timestamp_ms, headers) for one in outbox]
+        records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
         positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
         hints = self._hints(positions)
         await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))

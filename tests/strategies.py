@@ -21,12 +21,13 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Ap
 LONGEST = 6
 """Items of a collection and characters of most texts: the long ones are drawn now and then."""
 
-_VALIDATED: dict[str, st.SearchStrategy[Any]] = {
-    "_uuid": st.uuids().map(str),
-    "_zone": st.sampled_from(ZONES),
-    "_slow_bound": st.sampled_from(SLOW_BOUNDS_S),
+_VALIDATED: dict[str, Callable[[tuple[Any, ...]], st.SearchStrategy[Any]]] = {
+    "_uuid": lambda _: st.uuids().map(str),
+    "_zone": lambda _: st.sampled_from(ZONES),
+    "_slow_bound": lambda _: st.sampled_from(SLOW_BOUNDS_S),
+    "_no_slash": lambda bounds: _texts(bounds).map(lambda text: text.replace("/", "-")),
 }
-"""What a validator that is a function lets through, by the function's name."""
+"""What a validator that is a function lets through, by the function's name, within the other bounds."""
 
 
 def events_of(event: type[Event]) -> st.SearchStrategy[Any]:
@@ -53,7 +54,7 @@ def _values_of(hint: Any, bounds: tuple[Any, ...] = ()) -> st.SearchStrategy[Any
         return _values_of(inner, (*bounds, *found))
     for bound in bounds:
         if isinstance(bound, AfterValidator):
-            return _VALIDATED[bound.func.__name__]
+            return _VALIDATED[bound.func.__name__](bounds)
     if origin in (Union, types.UnionType):
         return st.one_of([_values_of(option) for option in get_args(hint)])
     if origin in (tuple, dict):

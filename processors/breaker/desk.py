@@ -79,10 +79,10 @@ class BreakerDesk:
         if ahead:
             self._recorded[deployment] = ahead
 
-    def is_folded(self, event: OutcomesObserved) -> bool:
-        """Whether the deployment's outcomes of that source range were folded before. `load` comes first."""
+    def unfolded(self, event: OutcomesObserved) -> OutcomesObserved | None:
+        """What of the outcomes was not folded before; None when nothing. `load` comes first."""
         source = source_name(event.source_topic, event.source_partition)
-        return event.source_start < self._window(event.deployment).sources.get(source, 0)
+        return event.after(self._window(event.deployment).sources.get(source, 0))
 
     def outcomes(self, event: OutcomesObserved, offset: int, clock_us: int) -> tuple[Breaker, Decided]:
         """Fold outcomes and decide; the breaker before, and what came of it. `load` comes first."""

@@ -9,37 +9,29 @@ from events.catalogue import TOPIC_OF_EVENT
 from events.dead_letters import Refused
 from events.envelope import Event, deployment_name
 from events.errors import InvalidEventError
-from events.fence import epoch_of
 from events.outcomes_observed import OutcomesObserved
 from events.provider_changed import ProviderChanged
 from events.provider_health_checked import ProviderHealthChecked
 from events.publisher import Encoded
-from events.reader import LogRecord
 from processors.batching import RecordBatch
 from processors.bounds import Bounds
 from processors.breaker import desk
 from processors.breaker.desk import BreakerDesk
 from processors.dedupe import Horizon, Seen
-from processors.fence import fences, is_fence
 from processors.fold import NotYetError, Opening, Step
 from processors.health.decide import credential_alert, outcomes_of_check
 from processors.recorded import Past, checked_event
 from processors.states import Decoder, States
 from projections.live.check import CheckHealth
-from projections.live.fences import Fences
 from projections.live.health import DeploymentHealth
 from projections.live.slots import PROVIDER_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
-from projections.live.window import source_name
 
 DECODERS: dict[str, Decoder] = desk.DECODERS | {
     "health": DeploymentHealth.from_json,
     "check": CheckHealth.from_json,
     "horizon": Horizon.from_json,
-    "fences": Fences.from_json,
 }
-
-FENCES = "fences:outcomes"
 
 
 @dataclass(slots=True)
@@ -67,11 +59,6 @@ class ProviderFold:
         self._desk = BreakerDesk(self._states, {}, 0)
         self._checks_below: dict[tuple[str, str, str | None], int] = {}
 
-    def fences(self, epoch: int, clock_us: int) -> list[Encoded]:
-        """One in the outcomes partition of this slot: checks lie beside what is derived from them."""
-        number, partitions = self._slot.partition, self._bounds.settings.partitions
-        return [self._encoded(event) for event in fences(self._slot, epoch, [number], partitions, clock_us)]
-
     async def open(self, opening: Opening) -> None:
         """Load the known breakers, the transitions that are on the log already, and the duplicate horizons."""
         await self._states.load(f"horizon:{topic}" for topic in self.topics)
@@ -93,41 +80,24 @@ class ProviderFold:
         if topic == "overrides" and decides and self._desk.is_replaying:
             raise NotYetError(topic)
         result = _Result()
-        await self._states.load([FENCES])
         seen = self._seen[topic]
         for record in batch.records:
+            seen.tick(record.timestamp, record.offset)
             try:
                 event = checked_event(topic, record, self._codec, self._bounds)
             except InvalidEventError as error:
-                seen.tick(record.timestamp, record.offset)
                 result.refused.append(Refused(record, error))
                 continue
-            if isinstance(event, OutcomesObserved) and is_fence(event):
-                self._is_news(event, record, seen)
-                continue  # it tells no time
-            seen.tick(record.timestamp, record.offset)
-            if self._is_news(event, record, seen):
-                await self._fold(event, record.offset, result)
-            else:
+            if topic != "outcomes" and not seen.add(event.event_id):
                 result.duplicates += 1
+                continue
+            await self._fold(event, record.offset, result)
         if topic == "outcomes":
             result.derived += await self._desk.advance(batch.end, self._clock_us("outcomes"))
-        if seen.horizon != Horizon():
-            self._states.put(f"horizon:{topic}", seen.horizon)
+        self._states.put(f"horizon:{topic}", seen.horizon)
         derived = [self._encoded(event) for event in result.derived]
         clock_us = self._clock_us(*self.topics)
         return Step(clock_us, self._states.take_writes(), derived, result.refused, result.duplicates)
-
-    def _is_news(self, event: Event, record: LogRecord, seen: Seen) -> bool:
-        """Whether it was not met before; and outcomes, whether no later owner of their source was."""
-        if not isinstance(event, OutcomesObserved):
-            return seen.add(event.event_id)
-        epoch = epoch_of(record.headers)
-        source = source_name(event.source_topic, event.source_partition)
-        fenced = self._states.get(FENCES, Fences) or Fences()
-        if fenced.plus(source, epoch) is not fenced:
-            self._states.put(FENCES, fenced.plus(source, epoch))
-        return fenced.passes(source, epoch)
 
     async def _fold(self, event: Event, offset: int, result: _Result) -> None:
         match event:
@@ -147,17 +117,18 @@ class ProviderFold:
         key = f"health:{event.deployment}"
         await self._desk.load(event.provider, event.deployment)
         await self._states.load([key])
-        if self._desk.is_folded(event):
+        unfolded = self._desk.unfolded(event)
+        if unfolded is None:
             result.duplicates += 1
             return
         clock_us = self._clock_us("outcomes")
-        before, decided = self._desk.outcomes(event, offset, clock_us)
+        before, decided = self._desk.outcomes(unfolded, offset, clock_us)
         result.derived += decided.events
         alert = credential_alert(before, decided.breaker, offset, clock_us)
         if alert is not None and offset >= self._desk.decided_to.get("outcomes", 0):
             result.derived.append(alert)
         health = self._states.get(key, DeploymentHealth) or DeploymentHealth.initial(event)
-        self._states.put(key, health.plus(event))
+        self._states.put(key, health.plus(unfolded))
 
     async def _check(self, event: ProviderHealthChecked, offset: int, result: _Result) -> None:
         subject = event.provider

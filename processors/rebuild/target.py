@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from events.fence import epoch_header
 from events.publisher import Encoded, Publisher
 from processors.retry import until_done
 from projections.live.checkpoint import Checkpoint
@@ -54,8 +53,7 @@ async def settled(live: LiveStore, slot: Slot, publisher: Publisher, token: str)
 async def drained(live: LiveStore, lease: Lease, publisher: Publisher) -> Target:
     """Publish what a sealed slot holds in its outbox. Its owner may do so too: the ids are the same."""
     if lease.outbox:
-        headers = (epoch_header(lease.epoch),)
-        records = [Encoded(one.topic, one.key, one.value, one.timestamp_ms, headers) for one in lease.outbox]
+        records = [Encoded(one.topic, one.key, one.value, one.timestamp_ms) for one in lease.outbox]
         await until_done("outbox", lambda: publisher.append_encoded(records))
         await until_done("live", lambda: live.published(lease, lease.outbox[-1].seq, {}))
     return Target(lease.next_offsets, lease.derived)

@@ -18,7 +18,6 @@ from processors.bounds import Bounds
 from processors.budget.decide import alerts, days_read
 from processors.budget.headroom import Headroom
 from processors.dedupe import Horizon, Seen
-from processors.fence import fences
 from processors.fold import NotYetError, Opening, Step
 from processors.recorded import Past, checked_event
 from processors.states import Decoder, States
@@ -49,7 +48,6 @@ class TenantFold:
     topics: tuple[str, ...] = TOPICS_OF_LEAD[TENANT_LEAD]
 
     def __init__(self, slot: Slot, past: Past, store: LiveStore) -> None:
-        self._slot = slot
         self._codec = past.codec
         self._past = past
         self._bounds = Bounds(past.settings, slot.partition)
@@ -62,12 +60,6 @@ class TenantFold:
         self._budgets_end = 0
         self._budgets_missing = False
         self._clock_us = 0
-
-    def fences(self, epoch: int, clock_us: int) -> list[Encoded]:
-        """One in each outcomes partition: calls of any provider may be derived from this one."""
-        partitions = self._bounds.settings.partitions
-        fences_now = fences(self._slot, epoch, range(partitions), partitions, clock_us)
-        return [self._encoded(event, clock_us) for event in fences_now]
 
     async def open(self, opening: Opening) -> None:
         """Read back the duplicate horizons and what was derived before."""
@@ -105,7 +97,7 @@ class TenantFold:
 
     async def _usage(self, batch: RecordBatch) -> Step:
         seen = self._seen["usage"]
-        runs = Runs(self._bounds.settings.max_event_bytes * 7 // 8, self._observed_below)
+        runs = Runs(self._bounds.settings.max_event_bytes * 7 // 8, batch.start, self._observed_below)
         tallied = tally(batch.records, self._codec, self._soundness, seen, runs)
         batch = batch.first(tallied.records)
         clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)

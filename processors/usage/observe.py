@@ -47,5 +47,5 @@ def observed(
             source_partition=source.partition,
             source_start=start,
             source_end=source.end,
-            runs=tuple(builder.build() for builder in builders),
+            runs=tuple(builder.build(start - source.start) for builder in builders),
         )

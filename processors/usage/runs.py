@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from events.envelope import MAX_LONG, OutcomeKind
-from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, latency_bucket
+from events.outcomes_observed import (
+    LATENCY_BUCKETS,
+    OutcomeRun,
+    latency_bucket,
+    packed_calls,
+    unpacked_calls,
+)
 from processors.usage.soundness import Deployment, Usage
 
-EVENT_BYTES, RUN_BYTES, UTF8_BYTES = 4_096, 128, 4
-"""What an OutcomesObserved takes beside its runs, a run beside its error, and a character, each at the most."""
+EVENT_BYTES, RUN_BYTES, CALL_BYTES, UTF8_BYTES = 4_096, 128, 8, 4
+"""What an OutcomesObserved takes beside its runs, a run beside its error and calls, a call, a character; the most of each."""
 
 MAX_ERROR = 1_000
 
@@ -18,7 +26,7 @@ MAX_ERROR = 1_000
 class RunBuilder:
     """An OutcomeRun while it grows."""
 
-    __slots__ = ("buckets", "count", "epoch", "gate_until", "kind", "last_error", "latency_ms_sum", "second")
+    __slots__ = ("buckets", "calls", "count", "epoch", "gate_until", "kind", "last_error", "latency_ms_sum", "second")
 
     def __init__(self, kind: str, second: int, epoch: int | None) -> None:
         self.kind = kind
@@ -29,9 +37,15 @@ class RunBuilder:
         self.buckets = [0] * LATENCY_BUCKETS
         self.gate_until: int | None = None
         self.last_error: str | None = None
+        self.calls = array("I")
 
-    def build(self) -> OutcomeRun:
-        """The finished run."""
+    def build(self, skipped: int) -> OutcomeRun:
+        """The finished run of an event that begins `skipped` offsets after the batch."""
+        if sys.byteorder == "big":
+            self.calls.byteswap()
+        calls = self.calls.tobytes()
+        if skipped:
+            calls = packed_calls((offset - skipped, latency_ms) for offset, latency_ms in unpacked_calls(calls))
         return OutcomeRun(
             kind=OutcomeKind(self.kind),
             count=self.count,
@@ -41,18 +55,20 @@ class RunBuilder:
             latency_buckets=tuple(self.buckets),
             gate_until=self.gate_until,
             last_error=self.last_error,
+            calls=calls,
         )
 
 
 @dataclass(slots=True)
 class Runs:
-    """The runs of a batch by deployment.
+    """The runs of a batch by deployment. `start` is the batch's first offset.
 
     `observed_below` says up to which offset the outcomes of a deployment are on the log already (after a loss of live
     state): those are not observed again. When no `bytes_left`, the events of the runs are surely no larger than it was.
     """
 
     bytes_left: int
+    start: int
     observed_below: Mapping[Deployment, int] = field(default_factory=dict)
     by_deployment: dict[Deployment, list[RunBuilder]] = field(default_factory=dict)
 
@@ -74,6 +90,9 @@ class Runs:
             self.bytes_left -= RUN_BYTES
         run.count += 1
         latency_ms = usage["latency_ms"]
+        run.calls.append(offset - self.start)
+        run.calls.append(latency_ms)
+        self.bytes_left -= CALL_BYTES
         run.latency_ms_sum += latency_ms
         run.buckets[latency_bucket(latency_ms)] += 1
         if kind != "SUCCESS":

@@ -12,7 +12,6 @@ from events.catalogue import topic_named
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError
-from events.fence import epoch_of
 from events.outcomes_observed import OutcomesObserved
 from events.partitioner import partition_of
 from events.positions import Partition
@@ -23,7 +22,7 @@ SLICE_MS = 300_000
 DAY_US = 86_400_000_000
 
 Covered = dict[str, int]
-"""By deployment and source partition, up to where its outcomes were counted; by source partition, its owner's epoch."""
+"""By deployment and source partition, up to where its outcomes were counted."""
 
 
 @dataclass(slots=True)
@@ -46,15 +45,12 @@ class Admission:
 
     def admit(self, record: LogRecord) -> Event | None:
         """The event, when it counts."""
-        event = self._valid(record)
-        if isinstance(event, OutcomesObserved) and not event.runs:
-            self._is_of_owner(event, record)
-            return None  # a fence tells no time
         self._turn(record)
+        event = self._valid(record)
         if event is None:
             return None
         if isinstance(event, OutcomesObserved):
-            return event if self._is_of_owner(event, record) and self._covers_more(event) else None
+            return self._uncovered(event)
         again = event.event_id in self._current or event.event_id in self._previous
         self._current.add(event.event_id)
         return None if again else event
@@ -94,17 +90,9 @@ class Admission:
         )
         return event if sound else None
 
-    def _is_of_owner(self, event: OutcomesObserved, record: LogRecord) -> bool:
-        """Whether no later owner of the source was met."""
-        source, epoch = f"epoch of {event.source_topic}-{event.source_partition}", epoch_of(record.headers)
-        newest = max(epoch, self.covered.get(source, 0))
-        if newest:
-            self.covered[source] = newest
-        return epoch in {0, newest}
-
-    def _covers_more(self, event: OutcomesObserved) -> bool:
+    def _uncovered(self, event: OutcomesObserved) -> OutcomesObserved | None:
         name = f"{event.deployment}|{event.source_topic}-{event.source_partition}"
-        if event.source_start < self.covered.get(name, 0):
-            return False
-        self.covered[name] = event.source_end
-        return True
+        uncovered = event.after(self.covered.get(name, 0))
+        if uncovered is not None:
+            self.covered[name] = uncovered.source_end
+        return uncovered

@@ -30,4 +30,7 @@ def values_of(name: str) -> dict[str, Any]:
             part |= {
                 key: part[key].encode("latin-1") for key in ("key", "value") if part.get(key) is not None
             }
+    for run in values.get("runs", ()):
+        if "calls" in run:
+            run["calls"] = run["calls"].encode("latin-1")
     return values

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.envelope import OutcomeKind
-from events.fence import epoch_header
 from events.ids import derived_id
-from events.outcomes_observed import OutcomeRun, OutcomesObserved
+from events.outcomes_observed import OutcomeRun, OutcomesObserved, packed_calls
 from events.positions import Partition
 from events.settings import LogSettings
 from projections.analytics.admission import Admission
@@ -64,13 +63,13 @@ def test_the_same_records_count_as_in_the_live_state(drawn: list[tuple[int, int,
 
 
 covers = st.lists(
-    st.tuples(st.integers(0, 10), st.integers(0, 5), st.integers(0, 1), st.integers(0, 3)), max_size=30
+    st.tuples(st.integers(0, 10), st.integers(1, 5), st.integers(0, 1), st.booleans()), max_size=30
 )
 
 
 @given(covers)
-def test_outcomes_that_cover_the_same_calls_count_once(drawn: list[tuple[int, int, int, int]]) -> None:
-    """Whatever their ids: the first that covers an offset has it. What an owner tells after a later one counts nothing."""
+def test_outcomes_that_cover_the_same_calls_count_once(drawn: list[tuple[int, int, int, bool]]) -> None:
+    """Whatever their ids: the first that covers an offset has it, and of what covers more, the rest counts if it is told."""
     events = [
         OutcomesObserved(
             event_id=derived_id("outcomes", index),
@@ -83,17 +82,21 @@ def test_outcomes_that_cover_the_same_calls_count_once(drawn: list[tuple[int, in
             source_partition=0,
             source_start=start,
             source_end=start + length,
-            runs=(OutcomeRun(kind=OutcomeKind.SUCCESS, count=length, second=NOW_US // 1_000_000),)
-            if length
-            else (),
+            runs=(
+                OutcomeRun(
+                    kind=OutcomeKind.SUCCESS,
+                    count=length,
+                    second=NOW_US // 1_000_000,
+                    calls=packed_calls((place, 9) for place in range(length)) if tells else b"",
+                ),
+            ),
         )
-        for index, (start, length, model, _) in enumerate(drawn)
+        for index, (start, length, model, tells) in enumerate(drawn)
     ]
-    log = [
-        replace(record, headers=(epoch_header(epoch),) if epoch else ())
-        for record, (*_, epoch) in zip(records(events), drawn, strict=True)
-    ]
+    log = records(events)
     door = Admission(Partition("outcomes", 0), CODEC, LOG)
-    counted = [record.offset for record in log if door.admit(record) is not None]
+    counted = [
+        (record.offset, event) for record in log for event in [door.admit(record)] if event is not None
+    ]
     told = that_cover_more(tell("outcomes", log, CODEC, LOG))
-    assert counted == [offset for offset, _ in told]
+    assert counted == told

@@ -19,6 +19,7 @@ from events.outcomes_observed import OutcomesObserved
 from events.reader import LogRecord
 from events.settings import LogSettings
 from events.usage_recorded import UsageRecorded
+from processors.verify.naive.sieve import rest_of
 
 FIVE_MINUTES_MS = 300_000
 WEEK_MS = 7 * 24 * 3600 * 1000
@@ -28,28 +29,23 @@ WEEK_MS = 7 * 24 * 3600 * 1000
 class Told:
     """A partition sorted out: events that count with their offsets, repeated ones, and records that are no events.
 
-    `clocks_ms` is the greatest timestamp up to each offset; `epochs` the greatest of each source of outcomes.
+    `clocks_ms` is the greatest timestamp up to each offset.
     """
 
     events: list[tuple[int, Event]] = field(default_factory=list)
     repeated: list[int] = field(default_factory=list)
     refused: list[LogRecord] = field(default_factory=list)
     clocks_ms: list[int] = field(default_factory=list)
-    epochs: dict[str, int] = field(default_factory=dict)
 
 
 def tell(topic: str, records: Iterable[LogRecord], codec: Codec, settings: LogSettings) -> Told:
-    """Sort out one partition. Outcomes are never told apart by their ids, but by what they cover: see `outcomes`.
-
-    What an owner derives after a later one has come counts nothing, and the mark by which that one comes tells no time.
-    """
+    """Sort out one partition. Outcomes are never told apart by their ids, but by what they cover: see `outcomes`."""
     told = Told()
     met: dict[str, int] = {}
     clock_ms = 0
     for record in records:
         event = usable(topic, record, codec, settings)
-        if not (isinstance(event, OutcomesObserved) and event.runs == ()):
-            clock_ms = max(clock_ms, record.timestamp)
+        clock_ms = max(clock_ms, record.timestamp)
         told.clocks_ms.append(clock_ms)
         if event is None:
             told.refused.append(record)
@@ -57,25 +53,11 @@ def tell(topic: str, records: Iterable[LogRecord], codec: Codec, settings: LogSe
         slice_now = clock_ms // FIVE_MINUTES_MS
         again = slice_now - met.get(event.event_id, -9) <= 1
         met[event.event_id] = slice_now
-        if isinstance(event, OutcomesObserved):
-            if _is_of_owner(event, record, told.epochs):
-                told.events.append((record.offset, event))
-            elif event.runs:
-                told.repeated.append(record.offset)
-        elif again:
+        if again and topic != "outcomes":
             told.repeated.append(record.offset)
         else:
             told.events.append((record.offset, event))
     return told
-
-
-def _is_of_owner(event: OutcomesObserved, record: LogRecord, epochs: dict[str, int]) -> bool:
-    source = f"{event.source_topic}.{event.source_partition}"
-    epoch = int(dict(record.headers).get("interlock-epoch", b"0"))
-    newest = max(epoch, epochs.get(source, 0))
-    if newest:
-        epochs[source] = newest
-    return epoch in (0, newest) and event.runs != ()
 
 
 def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -> Event | None:
@@ -99,13 +81,14 @@ def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -
 
 
 def outcomes(told: Told) -> list[tuple[int, OutcomesObserved]]:
-    """The outcomes of a partition that count: of what covers the same source offsets, the first."""
+    """The outcomes of a partition that count: of what covers the same source offsets the first, and else the rest."""
     covered: dict[tuple[str, str, int], int] = {}
     kept = []
     for offset, event in told.events:
         assert isinstance(event, OutcomesObserved)
         place = (event.deployment, event.source_topic, event.source_partition)
-        if event.source_start >= covered.get(place, 0):
-            covered[place] = event.source_end
-            kept.append((offset, event))
+        rest = rest_of(event, covered.get(place, 0))
+        if rest is not None:
+            covered[place] = rest.source_end
+            kept.append((offset, rest))
     return kept

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 from events.outcomes_observed import LATENCY_BOUNDS_MS, OutcomeRun
 from events.provider_health_checked import ProviderHealthChecked
 from events.usage_recorded import UsageRecorded
 
 
-def runs_of(calls: Iterable[UsageRecorded]) -> list[OutcomeRun]:
-    """The calls of one deployment as runs of the same kind, second and epoch."""
-    groups: list[list[UsageRecorded]] = []
-    for call in calls:
-        if groups and _alike(groups[-1][-1]) == _alike(call):
-            groups[-1].append(call)
+def runs_of(calls: Iterable[tuple[int, UsageRecorded]], start: int) -> list[OutcomeRun]:
+    """The calls of one deployment, by offset, as runs of the same kind, second and epoch."""
+    groups: list[list[tuple[int, UsageRecorded]]] = []
+    for at, call in calls:
+        if groups and _alike(groups[-1][-1][1]) == _alike(call):
+            groups[-1].append((at, call))
         else:
-            groups.append([call])
-    return [_run(group) for group in groups]
+            groups.append([(at, call)])
+    return [
+        replace(
+            _run([call for _, call in group]),
+            calls=b"".join(
+                word.to_bytes(4, "little") for at, call in group for word in (at - start, call.latency_ms)
+            ),
+        )
+        for group in groups
+    ]
 
 
 def run_of_check(check: ProviderHealthChecked) -> OutcomeRun | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import pytest
 from fastavro import schemaless_reader
@@ -24,6 +25,15 @@ def topic_of(name: str) -> Topic:
     return TOPIC_OF_FOLDER[name.partition(".")[0]]
 
 
+def of_those_fields(value: Any, told: Any) -> Any:
+    """The value without the fields that were not told, at any depth."""
+    if isinstance(told, dict):
+        return {field: of_those_fields(value[field], held) for field, held in told.items()}
+    if isinstance(told, list):
+        return [of_those_fields(*both) for both in zip(value, told, strict=True)]
+    return value
+
+
 def test_every_version_has_golden_bytes() -> None:
     """A schema version without golden bytes is not released (`python -m tests.golden` writes them from the JSON)."""
     versions = {f"{one.folder}.v{one.version}" for versions in SCHEMAS.values() for one in versions}
@@ -35,7 +45,7 @@ def test_golden_bytes_are_read(name: str) -> None:
     """Every field says what it said when it was written; fields that came later have their defaults."""
     topic = topic_of(name)
     record = Codec(REGISTRY).decode_record(topic, raw_of(name))
-    assert {field: record[field] for field in values_of(name)} == values_of(name)
+    assert of_those_fields(record, values_of(name)) == values_of(name)
     from_record(topic, record)
 
 

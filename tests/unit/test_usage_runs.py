@@ -20,7 +20,7 @@ def test_the_events_of_a_full_batch_are_no_larger_than_it_may_be() -> None:
     random = Random(3)
     codec = Codec(FolderRegistry())
     for longest_error in (0, 10, 1_000, 5_000):
-        runs = Runs(MOST_BYTES)
+        runs = Runs(MOST_BYTES, 0)
         taken = 0
         while runs.bytes_left > 0:
             runs.observe(_deployment(random), _usage(random, longest_error), taken)

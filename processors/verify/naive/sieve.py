@@ -92,7 +92,9 @@ def rest_of(event: OutcomesObserved, covered: int) -> OutcomesObserved | None:
     for run in event.runs:
         words = [int.from_bytes(run.calls[at : at + 4], "little") for at in range(0, len(run.calls), 4)]
         calls = list(zip(words[::2], words[1::2], strict=True))
-        left = [(event.source_start + place, ms) for place, ms in calls if event.source_start + place >= covered]
+        left = [
+            (event.source_start + place, ms) for place, ms in calls if event.source_start + place >= covered
+        ]
         if left:
             runs.append(_run_of(run, [ms for _, ms in left], [place - covered for place, _ in left]))
     return replace(event, source_start=covered, runs=tuple(runs)) if runs else None

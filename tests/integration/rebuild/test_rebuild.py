@@ -23,7 +23,7 @@ from tests.integration.traffic import Traffic, traffic, usage
 
 KINDS = {
     *("spend", "budgets", "raised", "routing", "horizon", "breaker", "window", "health", "check"),
-    *("provider", "override", "fences", "index", "checkpoint"),
+    *("provider", "override", "index", "checkpoint"),
 }
 
 
