@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import history_usage
+from api.cli import history_schema, history_usage
 from api.cli.client import ApiClient, ApiUrl, deployment_path, path_of
 from api.cli.output import AsJson, print_facts, print_json, print_table, remark
 
@@ -28,6 +28,7 @@ OfUser = Annotated[str | None, typer.Option(help="Only of this user.")]
 
 for command in (history_usage.series, history_usage.trends, history_usage.top, history_usage.cost):
     app.command(command.__name__, epilog=history_usage.EXAMPLES[command.__name__])(command)
+app.command(epilog=history_schema.EXAMPLES)(history_schema.migrate)
 
 
 @app.command(

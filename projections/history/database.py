@@ -75,9 +75,6 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema to this release's revision, in one transaction. What that needs is imported for it only."""
-        from alembic.util import CommandError
-        from sqlalchemy.exc import SQLAlchemyError
-
         from projections.history.migrations.migrate import upgrade
 
         settings = self.settings
@@ -85,12 +82,7 @@ class Database:
             raise SinkUnavailableError(
                 "no history is configured: set history.postgres_dsn (INTERLOCK_HISTORY__POSTGRES_DSN)"
             )
-        try:
-            await upgrade(settings.postgres_dsn, settings.schema_name, timeout_s=settings.migrate_timeout_s)
-        except (SQLAlchemyError, CommandError, *UNAVAILABLE) as error:
-            raise SinkUnavailableError(
-                f"the history's schema cannot be prepared: {_reason(error)}"
-            ) from error
+        await upgrade(settings.postgres_dsn, settings.schema_name, timeout_s=settings.migrate_timeout_s)
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:
