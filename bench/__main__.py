@@ -8,7 +8,19 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import append, archive, breaker_check, fold, history, memory, open_seen, rebuild, search, series
+from bench import (
+    append,
+    archive,
+    backtest,
+    breaker_check,
+    fold,
+    history,
+    memory,
+    open_seen,
+    rebuild,
+    search,
+    series,
+)
 from bench.lab import Lab, open_lab
 
 MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
@@ -21,6 +33,7 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "search": search.run,
     "archive": archive.run,
     "rebuild": rebuild.run,
+    "backtest": backtest.run,
     "memory": memory.run,
 }
 ONLY_WHEN_NAMED = frozenset({"memory"})
@@ -35,6 +48,7 @@ HEADLINES = (
     "series_p95_ms",
     "search_p95_ms",
     "rebuild_vs_decode",
+    "backtest_events_per_s",
 )
 
 

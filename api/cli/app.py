@@ -7,6 +7,7 @@ import typer
 from api.cli import (
     analytics,
     archive,
+    backtest,
     breakers,
     budgets,
     dead_letters,
@@ -42,6 +43,7 @@ app.command("serve")(serve.serve)
 app.command("work")(work.work)
 app.command("sink")(sink.sink)
 app.command("status")(status.status)
+app.command("backtest")(backtest.backtest)
 app.command("demo")(demo.demo)
 app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")

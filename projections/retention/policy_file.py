@@ -55,10 +55,10 @@ def _finding(file: str, root: Any, place: tuple[int | str, ...], kind: str, mess
         "missing": "is missing, add it",
     }.get(kind, message.removeprefix("Value error, "))
     field = ".".join(str(part) for part in place) or "the file"
-    return f"{file}:{_line(root, place)}: {field}: {what}"
+    return f"{file}:{line_of(root, place)}: {field}: {what}"
 
 
-def _line(node: Any, place: tuple[int | str, ...]) -> int:
+def line_of(node: Any, place: tuple[int | str, ...]) -> int:
     """The line of the innermost part of the place that is there."""
     line = int(node.start_mark.line) + 1
     for part in place:
