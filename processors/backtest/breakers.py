@@ -49,12 +49,13 @@ class BreakerBacktest:
         deployment = observed.deployment
         run = self._run(deployment, observed)
         source = source_name(observed.source_topic, observed.source_partition)
-        if observed.source_start < run.recorded.window.sources.get(source, 0):
+        unfolded = observed.after(run.recorded.window.sources.get(source, 0))
+        if unfolded is None:
             self.duplicates += 1
             return
         decided_by = here[0].policy_version if here else None
         run.outcomes(
-            observed,
+            unfolded,
             here,
             self._policies(observed.provider, deployment, clock_us, decided_by),
             offset=offset,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from events.breaker_overridden import OverrideMode
 from events.breaker_transitioned import BreakerTransitioned
 from events.ids import derived_id
-from events.outcomes_observed import OutcomeRun, OutcomesObserved
+from events.outcomes_observed import OutcomeRun, OutcomesObserved, packed_calls
 from events.provider_changed import BreakerPolicy, ProviderChanged
 from processors.backtest.breakers import BreakerBacktest
 from processors.backtest.calls import changed_calls
@@ -210,6 +210,22 @@ def test_outcomes_that_came_twice_are_counted_once() -> None:
         fold.outcomes(record, offset, clock_us)
     assert fold.duplicates == 1
     assert changed_calls(fold.deployments.values()).unchanged.calls == 3
+
+
+def test_of_outcomes_that_came_in_part_the_rest_counts() -> None:
+    """Another owner told of the same calls and two more: those two are new."""
+    story = Told()
+    runs = [
+        replace(story.run(count, DOWN), calls=packed_calls((at, 10) for at in range(count)))
+        for count in (3, 5)
+    ]
+    fold = BreakerBacktest(SettingsHistory(), TriedPolicy())
+    for offset, run in enumerate(runs):
+        record = observed(offset, run, start=0, end=run.count)
+        fold.outcomes(record, offset, story.clock_us)
+    [found] = fold.deployments.values()
+    assert changed_calls([found]).unchanged.calls == 5
+    assert causes(found.not_reproduced.kept) == ["CONSECUTIVE_FAILURES"]
 
 
 def test_a_model_is_down_when_its_only_deployment_fails_or_is_open() -> None:
