@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from api.addresses import data_folder, read_addresses
 from events.settings import LogSettings
+from processors.verify.settings import VerifySettings
 from projections.analytics.settings import AnalyticsSettings
 from projections.archive.settings import ArchiveSettings
 from projections.history.settings import HistorySettings
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     analytics: AnalyticsSettings = AnalyticsSettings()
     archive: ArchiveSettings = ArchiveSettings()
     retention: RetentionSettings = RetentionSettings()
+    verify: VerifySettings = VerifySettings()
 
     @classmethod
     def settings_customise_sources(

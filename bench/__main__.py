@@ -20,6 +20,7 @@ from bench import (
     rebuild,
     search,
     series,
+    verify,
 )
 from bench.lab import Lab, open_lab
 
@@ -33,6 +34,7 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "search": search.run,
     "archive": archive.run,
     "rebuild": rebuild.run,
+    "verify": verify.run,
     "backtest": backtest.run,
     "memory": memory.run,
 }
@@ -48,6 +50,7 @@ HEADLINES = (
     "series_p95_ms",
     "search_p95_ms",
     "rebuild_vs_decode",
+    "verify_core_share",
     "backtest_events_per_s",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from processors.folds import fold_factories
 from processors.recorded import Past
 from processors.slot_runner import Ports
 from processors.slot_table import SlotTable
+from processors.verify.settings import VerifySettings
+from processors.verify.watch import Watch
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
@@ -67,8 +70,16 @@ def create_app(settings: LogSettings) -> faust.App:
     return app
 
 
-async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], None] | None = None) -> None:
-    """Run one worker until cancelled; any number may run. Raises what it had to stop for."""
+async def run_worker(
+    log: LogSettings,
+    live: LiveSettings,
+    ready: Callable[[], None] | None = None,
+    verify: VerifySettings | None = None,
+) -> None:
+    """Run one worker until cancelled; any number may run. Raises what it had to stop for.
+
+    With `verify` it proves its slots beside folding them.
+    """
     codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
     owner = f"{socket.gethostname()}:{os.getpid()}"
     async with AsyncExitStack() as resources:
@@ -92,7 +103,16 @@ async def run_worker(log: LogSettings, live: LiveSettings, ready: Callable[[], N
         resources.push_async_callback(app.stop)
         # Slots end first: they use all the rest.
         resources.push_async_callback(table.close)
+        if verify is not None and verify.share:
+            watch = Watch(verify, log, live, codec, publisher, lambda: table.owned)
+            watching = asyncio.create_task(watch.run(), name="verify")
+            resources.push_async_callback(_ended, watching)
         await _serve(app, ready)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:

@@ -18,6 +18,22 @@ SINK_REOPENED = Counter(
     "interlock_sink_reopened_total", "Partitions that a sink had to open again, by cause", ["sink", "cause"]
 )
 SINK_PARTITIONS = Gauge("interlock_sink_partitions_owned", "Partitions that this process writes", ["sink"])
+ARCHIVE_MERGED = Counter(
+    "interlock_archive_merged_segments_total",
+    "Small segments of the archive that larger ones took the place of",
+)
+VERIFIED = Counter(
+    "interlock_verify_slots_total",
+    "Slots compared with a naive fold of the log, by what was found",
+    ["result"],
+)
+DRIFT = Gauge(
+    "interlock_verify_drift_keys",
+    "Keys of a slot that are not what the log says, when last compared",
+    ["slot"],
+)
+VERIFY_RECORDS = Counter("interlock_verify_records_total", "Records folded naively to verify slots")
+VERIFY_CPU_S = Counter("interlock_verify_cpu_seconds_total", "CPU that the naive folds have used")
 BATCH_S = Histogram(
     "interlock_batch_seconds",
     "From taking a batch to its checkpoint and derived events being durable",

@@ -36,6 +36,11 @@ class SlotTable:
         self._crash: asyncio.Future[None] | None = None
         self._closed = False
 
+    @property
+    def owned(self) -> tuple[Slot, ...]:
+        """The slots of this worker now."""
+        return tuple(self._tasks)
+
     async def on_assigned(self, partitions: set[TP]) -> None:
         """Give up the slots that went to others and open the new ones."""
         if self._closed:

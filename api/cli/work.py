@@ -56,7 +56,9 @@ async def _work(settings: Settings) -> None:
     gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     log = structlog.get_logger("interlock.worker")
     working = asyncio.ensure_future(
-        run_worker(settings.log, settings.live, ready=lambda: log.info("the worker is up"))
+        run_worker(
+            settings.log, settings.live, ready=lambda: log.info("the worker is up"), verify=settings.verify
+        )
     )
     loop = asyncio.get_running_loop()
     for ordered in (signal.SIGTERM, signal.SIGINT):

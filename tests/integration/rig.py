@@ -28,6 +28,7 @@ from events.reader import LogReader, LogRecord
 from events.registry import open_registry
 from events.settings import LogSettings
 from processors.app import run_worker
+from processors.verify.settings import VerifySettings
 from projections.errors import ProjectionError
 from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of
 from projections.live.spend import SpendDay, Spent, spend_id
@@ -269,9 +270,9 @@ class Rig:
         return {str(slot): held.owner for slot, held in (await self.store.checkpoints(self.slots)).items()}
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[asyncio.Task[None]]:
+    async def worker(self, verify: VerifySettings | None = None) -> AsyncIterator[asyncio.Task[None]]:
         """A worker in this process, which at the end still has to run, and then stops when it is told to."""
-        working = asyncio.create_task(run_worker(self.log, self.live))
+        working = asyncio.create_task(run_worker(self.log, self.live, verify=verify))
         try:
             yield working
             if working.done():
