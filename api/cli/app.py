@@ -21,6 +21,7 @@ from api.cli import (
     retention,
     schemas,
     serve,
+    show,
     sink,
     status,
     topics,
@@ -51,6 +52,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(providers.app, name="providers")
+app.add_typer(show.app, name="show")
 app.add_typer(history.app, name="history")
 app.add_typer(analytics.app, name="analytics")
 app.add_typer(archive.app, name="archive")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.client import ApiClient, ApiUrl, AsOf, deployment_path
+from api.cli.client import ApiClient, ApiUrl, AsOf, Generation, deployment_path
 from api.cli.output import AsJson, print_facts, print_json, print_table, say
 
 app = typer.Typer(help="Circuit breakers: list, show, override, clear.", no_args_is_help=True)
@@ -22,14 +22,17 @@ Actor = Annotated[str, typer.Option(envvar="USER", help="Who does it.")]
     "list", epilog="Examples: interlock breakers list  ·  interlock breakers list --state OPEN --json"
 )
 def list_breakers(
+    *,
     provider: Annotated[str | None, typer.Option(help="Only those of this provider.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     as_of: AsOf = None,
+    generation: Generation = None,
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List the breakers with their effective states."""
-    answer = ApiClient(api).get("/v1/breakers", provider=provider, state=state, as_of=as_of)
+    filters = {"provider": provider, "state": state}
+    answer = ApiClient(api).get("/v1/breakers", **filters, as_of=as_of, generation=generation)
     if as_json:
         print_json(answer)
         return
@@ -43,9 +46,16 @@ def list_breakers(
 
 
 @app.command(epilog="Example: interlock breakers show openai/gpt-4o")
-def show(deployment: Deployment, as_of: AsOf = None, api: ApiUrl = None, as_json: AsJson = False) -> None:
+def show(
+    deployment: Deployment,
+    as_of: AsOf = None,
+    generation: Generation = None,
+    api: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one breaker: why it is as it is, its figures, gates and override."""
-    _show(ApiClient(api).get(deployment_path(deployment), as_of=as_of), as_json=as_json)
+    answer = ApiClient(api).get(deployment_path(deployment), as_of=as_of, generation=generation)
+    print_breaker(answer, as_json=as_json)
 
 
 @app.command(
@@ -94,7 +104,8 @@ def _counts(counts: dict[str, Any]) -> str:
     )
 
 
-def _show(one: dict[str, Any], *, as_json: bool) -> None:
+def print_breaker(one: dict[str, Any], *, as_json: bool) -> None:
+    """One breaker as the API answers it."""
     if as_json:
         print_json(one)
         return

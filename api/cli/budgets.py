@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.client import ApiClient, ApiUrl, AsOf, path_of
+from api.cli.client import ApiClient, ApiUrl, AsOf, Generation, path_of
 from api.cli.output import AsJson, print_facts, print_json, print_table, say
 
 app = typer.Typer(help="Budgets: list, show, set, remove.", no_args_is_help=True)
@@ -22,11 +22,12 @@ PAGE = "1000"
 def list_budgets(
     tenant: Annotated[str | None, typer.Argument(help="Only those of this tenant.")] = None,
     as_of: AsOf = None,
+    generation: Generation = None,
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List the budgets with what was spent in their present periods."""
-    found = _all(ApiClient(api), tenant, as_of)
+    found = _all(ApiClient(api), tenant, as_of, generation)
     if as_json:
         print_json({"budgets": found})
         return
@@ -48,14 +49,21 @@ def list_budgets(
 
 @app.command(epilog="Example: interlock budgets show acme monthly")
 def show(
+    *,
     tenant: Tenant,
     budget_id: BudgetId,
     as_of: AsOf = None,
+    generation: Generation = None,
     api: ApiUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one budget."""
-    one = ApiClient(api).get(path_of("budgets", tenant, budget_id), as_of=as_of)
+    path = path_of("budgets", tenant, budget_id)
+    print_budget(ApiClient(api).get(path, as_of=as_of, generation=generation), as_json=as_json)
+
+
+def print_budget(one: dict[str, Any], *, as_json: bool) -> None:
+    """One budget as the API answers it."""
     if as_json:
         print_json(one)
     else:
@@ -129,13 +137,16 @@ def remove(
     _accepted(answer, f"{tenant}/{budget_id} is removed", as_json=as_json)
 
 
-def _all(client: ApiClient, tenant: str | None, as_of: str | None) -> list[dict[str, Any]]:
+def _all(
+    client: ApiClient, tenant: str | None, as_of: str | None, generation: int | None
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]]
     if tenant is not None:
-        found: list[dict[str, Any]] = client.get(path_of("budgets", tenant), as_of=as_of)["budgets"]
+        found = client.get(path_of("budgets", tenant), as_of=as_of, generation=generation)["budgets"]
         return found
     found, after = [], None
     while True:
-        page = client.get("/v1/budgets", limit=PAGE, after=after, as_of=as_of)
+        page = client.get("/v1/budgets", limit=PAGE, after=after, as_of=as_of, generation=generation)
         found += page["budgets"]
         after = page["next"]
         if after is None:

@@ -29,6 +29,11 @@ ApiUrl = Annotated[
 
 AsOf = Annotated[str | None, typer.Option(help="RFC 3339: how it was at this instant, from the history.")]
 
+Generation = Annotated[
+    int | None,
+    typer.Option(min=1, help="From this generation of the live state; see `interlock generations list`."),
+]
+
 _CODES = {404: Exit.NOT_FOUND, 429: Exit.UNAVAILABLE, 503: Exit.UNAVAILABLE, 504: Exit.UNAVAILABLE}
 
 
@@ -38,7 +43,7 @@ class ApiClient:
     def __init__(self, url: str | None) -> None:
         self.url = (url or read_addresses(data_folder(os.environ)).api_url or DEFAULT_URL).rstrip("/")
 
-    def get(self, path: str, **query: str | Sequence[str] | None) -> Any:
+    def get(self, path: str, **query: str | int | Sequence[str] | None) -> Any:
         """The JSON of a resource; a parameter with several values is given several times."""
         return self._ask("GET", path, query).json()
 
@@ -62,7 +67,7 @@ class ApiClient:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str | Sequence[str] | None],
+        query: Mapping[str, str | int | Sequence[str] | None],
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:

@@ -30,7 +30,7 @@ def list_generations(as_json: AsJson = False) -> None:
     cells = [
         (
             row["generation"],
-            "live" if row["live"] else row["stage"] or "",
+            _said(row),
             row["slots"],
             row["keys"],
             row["bytes"],
@@ -74,7 +74,15 @@ def drop(generation: Number, as_json: AsJson = False) -> None:
     say(f"generation {generation} is dropped: {keys:,} keys")
 
 
+def _said(row: dict[str, Any]) -> str:
+    if row["live"]:
+        return "live"
+    as_of = f"as of {row['as_of']}" if row["as_of"] else ""
+    return as_of if as_of and row["stage"] == "as_of" else f"{row['stage'] or ''} {as_of}".strip()
+
+
 async def _listed(settings: Settings) -> list[dict[str, Any]]:
+    from api.cli.rebuild_as_of import time_of
     from projections.live.generations import Generations, Held
     from projections.live.slots import TOPICS_OF_LEAD, Slot
     from projections.live.store import LiveStore
@@ -95,12 +103,14 @@ async def _listed(settings: Settings) -> list[dict[str, Any]]:
     rows = []
     for number in numbers:
         size, at = held.get(number, Held()), positions[number]
+        until = known[number].until if number in known else None
         behind = sum(max(0, offset - at.get(place, 0)) for place, offset in positions[live].items())
         rows.append(
             {
                 "generation": number,
                 "live": number == live,
                 "stage": known[number].stage if number in known else None,
+                "as_of": time_of(until) if until else None,
                 "slots": size.kinds["meta"],
                 "keys": size.keys,
                 "bytes": size.held_bytes,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from api.cli.client import ApiClient, ApiUrl, path_of
+from api.cli.client import ApiClient, ApiUrl, Generation, path_of
 from api.cli.exits import CommandError, Exit
 from api.cli.output import AsJson, people, print_json, print_table, say
 
@@ -18,9 +18,9 @@ Provider = Annotated[str, typer.Argument(help="Provider, for example openai.")]
 
 
 @app.command("list", epilog="Example: interlock providers list --json")
-def list_providers(api: ApiUrl = None, as_json: AsJson = False) -> None:
+def list_providers(generation: Generation = None, api: ApiUrl = None, as_json: AsJson = False) -> None:
     """List the providers that were set or seen in traffic."""
-    answer = ApiClient(api).get("/v1/providers")
+    answer = ApiClient(api).get("/v1/providers", generation=generation)
     if as_json:
         print_json(answer)
         return
@@ -40,15 +40,17 @@ def list_providers(api: ApiUrl = None, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: interlock providers show openai")
-def show(provider: Provider, api: ApiUrl = None) -> None:
+def show(provider: Provider, generation: Generation = None, api: ApiUrl = None) -> None:
     """Print a provider's settings as JSON; edited, they can be given to `set`."""
-    print_json(ApiClient(api).get(path_of("providers", provider)))
+    print_json(ApiClient(api).get(path_of("providers", provider), generation=generation))
 
 
 @app.command(epilog="Example: interlock providers health openai")
-def health(provider: Provider, api: ApiUrl = None, as_json: AsJson = False) -> None:
+def health(
+    provider: Provider, generation: Generation = None, api: ApiUrl = None, as_json: AsJson = False
+) -> None:
     """Show the health of a provider and of its deployments."""
-    answer = ApiClient(api).get(path_of("providers", provider, "health"))
+    answer = ApiClient(api).get(path_of("providers", provider, "health"), generation=generation)
     if as_json:
         print_json(answer)
         return

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.bar import counted
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, run
-from api.cli.output import AsJson, aside, print_facts, print_json, print_table, remark
-from api.cli.work import COLLECT_GARBAGE_AFTER
+from api.cli.output import AsJson, print_facts, print_json
+from api.cli.rebuild_as_of import build_as_of
+from api.cli.rebuild_parts import opened, plan_document, print_plan, remark_skipped, skipped_document
+from api.cli.until import UntilText, parse_until
 
 if TYPE_CHECKING:
     from api.settings import Settings
     from processors.rebuild.building import Options
     from processors.rebuild.plan import Plan
-    from processors.rebuild.progress import Progress
     from processors.rebuild.rebuild import Outcome
 
 app = typer.Typer(help="Rebuild a projection from the log, beside the live one.", no_args_is_help=True)
@@ -46,6 +43,7 @@ def live(
     keep: Annotated[
         int, typer.Option(min=1, max=100, help="Generations to keep, the live one included.")
     ] = 2,
+    until: UntilText = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Drop what an interrupted rebuild has built instead of going on.")
     ] = False,
@@ -53,7 +51,8 @@ def live(
 ) -> None:
     """Rebuild the live state in Redis as a new generation, prove it equal, and make it live.
 
-    Live traffic goes on. Interrupted, it goes on where it was when it is run again.
+    Live traffic goes on. Interrupted, it goes on where it was when it is run again. With --until it becomes a generation as
+    of then, to look at with --generation, and nothing is made live.
     """
     import uvloop
 
@@ -62,8 +61,11 @@ def live(
 
     settings = load_settings()
     options = Options(parallel, max_events_per_s, skip_bad, keep, anew)
+    if until is not None:
+        build_as_of(settings, options, parse_until(until), dry_run=dry_run, as_json=as_json)
+        return
     if dry_run:
-        _show_plan(run(_plan(settings, options)), as_json)
+        print_plan(run(_plan(settings, options)), as_json)
         return
     outcome = run(_rebuild(settings, options), uvloop.new_event_loop)
     _show(outcome, as_json)
@@ -75,116 +77,35 @@ def live(
 
 
 async def _plan(settings: Settings, options: Options) -> Plan:
-    from events.codec import Codec
-    from events.publisher import Publisher
-    from events.registry import open_registry
-    from processors.rebuild.progress import Progress
     from processors.rebuild.rebuild import Rebuild
-    from projections.live.store import LiveStore
 
-    log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
-    async with LiveStore(settings.live) as store:
-        idle = Progress(lambda *_: None)
-        return await Rebuild(log, store, codec, Publisher(log, codec), options, idle, remark).plan()
+    async with opened(settings, options) as parts:
+        return await Rebuild(*parts).plan()
 
 
 async def _rebuild(settings: Settings, options: Options) -> Outcome:
-    from events.codec import Codec
-    from events.publisher import Publisher
-    from events.registry import open_registry
     from processors.rebuild.rebuild import Rebuild
-    from projections.live.store import LiveStore
 
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
-    log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
-    async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
-        with _shown() as progress:
-            return await Rebuild(log, store, codec, publisher, options, progress, _tell).run()
-
-
-def _tell(line: str) -> None:
-    aside.print(line, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _shown() -> Iterator[Progress]:
-    """A bar with rate and time left, on stderr."""
-    from processors.rebuild.progress import Progress
-
-    with counted("folding", "events") as moved:
-        progress = Progress(lambda done, total: moved(done, total, progress.folded))
-        yield progress
-
-
-def _show_plan(plan: Plan, as_json: bool) -> None:
-    if as_json:
-        print_json(_plan_document(plan))
-        return
-    cells = [
-        (str(part.slot), part.topic, part.start, part.end, part.records, f"{part.held.start}-{part.held.end}")
-        for part in plan.parts
-    ]
-    print_table(("slot", "topic", "from", "to", "records", "on the log"), cells, empty="nothing to fold")
-    begun = "goes on with the interrupted" if plan.resumed else "builds"
-    measured = "as measured by the last rebuild" if plan.is_measured else "a guess: no rebuild has run yet"
-    print_facts(
-        [
-            ("live now", f"generation {plan.live}"),
-            ("rebuild", f"{begun} generation {plan.generation}"),
-            ("records", f"{plan.records:,}"),
-            (
-                "estimated",
-                f"{plan.estimated_s:,.0f} s at {plan.events_per_s:,} events/s on one core ({measured})",
-            ),
-        ]
-    )
-
-
-def _plan_document(plan: Plan) -> dict[str, Any]:
-    return {
-        "live": plan.live,
-        "generation": plan.generation,
-        "resumed": plan.resumed,
-        "records": plan.records,
-        "estimated_s": round(plan.estimated_s, 1),
-        "events_per_s": plan.events_per_s,
-        "rate_is_measured": plan.is_measured,
-        "parts": [
-            {
-                "slot": str(part.slot),
-                "topic": part.topic,
-                "start": part.start,
-                "end": part.end,
-                "log_start": part.held.start,
-                "log_end": part.held.end,
-            }
-            for part in plan.parts
-        ],
-    }
+    async with opened(settings, options) as parts:
+        return await Rebuild(*parts).run()
 
 
 def _show(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         print_json(
-            _plan_document(outcome.plan)
+            plan_document(outcome.plan)
             | comparison_document(outcome.comparison, "new")
             | {
                 "made_live": outcome.is_live,
                 "folded": outcome.folded,
                 "took_s": round(outcome.took_s, 3),
                 "still_s": round(outcome.still_s, 3),
-                "bad_records": [
-                    {"record": str(one), "dead_lettered": one.was_lettered} for one in outcome.skipped
-                ],
+                "bad_records": skipped_document(outcome.skipped),
                 "dropped": list(outcome.dropped),
             }
         )
         return
-    for bad in outcome.skipped:
-        remark(f"passed over, {'as the workers did' if bad.was_lettered else 'SKIPPED'}: {bad}")
+    remark_skipped(outcome.skipped)
     print_comparison(outcome.comparison)
     plan = outcome.plan
     rate = outcome.folded / max(0.001, outcome.took_s)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from api.cli.client import ApiClient, ApiUrl
+from api.cli.client import ApiClient, ApiUrl, Generation
 from api.cli.output import AsJson, people, print_json, print_table, remark
 
 
-def status(api: ApiUrl = None, as_json: AsJson = False) -> None:
+def status(generation: Generation = None, api: ApiUrl = None, as_json: AsJson = False) -> None:
     """Show positions, lags and owners of all slots. Example: interlock status --json"""
     client = ApiClient(api)
-    answer = client.get("/v1/status")
+    answer = client.get("/v1/status", generation=generation)
     if as_json:
         print_json(answer)
         return

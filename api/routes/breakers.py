@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.asked import EVENTUALLY, AskedFor, say_positions
+from api.generation_asked import InLook, one_time
 from api.history_asked import AsOf, Fresh, InPage, past_instant
 from api.ingest import wall_clock_us
 from api.openapi import problems
@@ -51,11 +52,17 @@ Target = Annotated[
 ]
 
 
-@router.get("/breakers", summary="All breakers", responses=problems(422, 503, 504))
+@router.get(
+    "/breakers",
+    summary="All breakers",
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(one_time)],
+)
 async def list_breakers(
     *,
     asked: AskedFor,
     ports: InPorts,
+    look: InLook,
     response: Response,
     provider: Annotated[Name | None, Query(description="Only those of this provider.")] = None,
     state: Annotated[BreakerState | None, Query(description="Only those in this effective state.")] = None,
@@ -68,9 +75,9 @@ async def list_breakers(
         scope = ALL if provider is None else Scope((provider,))
         found = await breakers_as_of(ports.history, at_us, scope)
     else:
-        answer = await ports.reads.every(asked, ports.kinds.breaker)
+        answer = await look.reads.every(asked, ports.kinds.breaker)
         say_positions(response, answer.positions)
-        at_us, found = wall_clock_us(), answer.states
+        at_us, found = look.at_us, answer.states
     views = [breaker_view(breaker, at_us) for _, breaker in sorted(found.items())]
     return BreakerList(
         breakers=[
@@ -115,16 +122,27 @@ async def show_transitions(deployment: Deployment, page: InPage, ports: InPorts)
     return BreakerPage(**await page_of(ports, BreakerEventView, listing, page.limit))
 
 
-@router.get("/breakers/{deployment:path}", summary="One breaker", responses=problems(404, 422, 503, 504))
+@router.get(
+    "/breakers/{deployment:path}",
+    summary="One breaker",
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(one_time)],
+)
 async def show_breaker(
-    deployment: Deployment, asked: AskedFor, ports: InPorts, response: Response, as_of: AsOf = None
+    *,
+    deployment: Deployment,
+    asked: AskedFor,
+    ports: InPorts,
+    look: InLook,
+    response: Response,
+    as_of: AsOf = None,
 ) -> BreakerView:
     """The breaker with its reason, the figures of its last transition and of its window now, gates and override."""
     if as_of is not None:
         at_us = past_instant(as_of, asked)
         await FRESH.wait(ports, response, asked.at_least)
         return await _breaker_as_of(ports, deployment, at_us)
-    reads, kinds = ports.reads, ports.kinds
+    reads, kinds = look.reads, ports.kinds
     answer = await reads.some(asked, kinds.breaker, [deployment])
     breaker = answer.states.get(deployment)
     if breaker is None:
@@ -135,7 +153,7 @@ async def show_breaker(
     settings = (await reads.also(asked, kinds.provider, [breaker.provider])).get(breaker.provider)
     policy = settings.policy_for(deployment) if settings is not None else PolicyInForce()
     say_positions(response, answer.positions)
-    return breaker_view(breaker, wall_clock_us(), windows.get(deployment), policy)
+    return breaker_view(breaker, look.at_us, windows.get(deployment), policy)
 
 
 async def _breaker_as_of(ports: Ports, deployment: str, at_us: int) -> BreakerView:

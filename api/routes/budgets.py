@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.asked import Asked, AskedFor, say_positions
+from api.generation_asked import InLook, Look, one_time
 from api.history_asked import AsOf, Fresh, past_instant
-from api.ingest import wall_clock_us
 from api.openapi import problems
 from api.ports import InPorts, Ports
 from api.problems import ProblemError, not_found
@@ -32,11 +32,17 @@ Tenant = Annotated[Name, Path(description="Tenant that the budget is under.", ex
 BudgetId = Annotated[Name, Path(description="Name of the budget within the tenant.", examples=["monthly"])]
 
 
-@router.get("/budgets", summary="Budgets of all tenants", responses=problems(422, 503, 504))
+@router.get(
+    "/budgets",
+    summary="Budgets of all tenants",
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(one_time)],
+)
 async def list_budgets(
     *,
     asked: AskedFor,
     ports: InPorts,
+    look: InLook,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most budgets of one answer.")] = 100,
     after: Annotated[str | None, Query(description="`next` of the answer before.", max_length=600)] = None,
@@ -48,16 +54,27 @@ async def list_budgets(
         await FRESH.wait(ports, response, asked.at_least)
         chosen, following = _some(await budgets_as_of(ports.history, at_us), limit, after)
         return BudgetList(budgets=await _views_as_of(ports, chosen, at_us), next=following)
-    answer = await ports.reads.every(asked, ports.kinds.budgets)
+    answer = await look.reads.every(asked, ports.kinds.budgets)
     chosen, following = _some(answer.states, limit, after)
-    views = await _views(ports, asked, chosen)
+    views = await _views(ports, look, asked, chosen)
     say_positions(response, answer.positions)
     return BudgetList(budgets=views, next=following)
 
 
-@router.get("/budgets/{tenant}", summary="Budgets of a tenant", responses=problems(422, 503, 504))
+@router.get(
+    "/budgets/{tenant}",
+    summary="Budgets of a tenant",
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(one_time)],
+)
 async def list_tenant_budgets(
-    tenant: Tenant, asked: AskedFor, ports: InPorts, response: Response, as_of: AsOf = None
+    *,
+    tenant: Tenant,
+    asked: AskedFor,
+    ports: InPorts,
+    look: InLook,
+    response: Response,
+    as_of: AsOf = None,
 ) -> BudgetList:
     """The tenant's budgets by id, each as it stands now; empty for a tenant without any."""
     if as_of is not None:
@@ -66,20 +83,28 @@ async def list_tenant_budgets(
         held = (await budgets_as_of(ports.history, at_us, tenant)).get(tenant, Budgets(tenant))
         chosen = [(tenant, budget) for _, budget in sorted(held.budgets.items())]
         return BudgetList(budgets=await _views_as_of(ports, chosen, at_us))
-    answer = await ports.reads.some(asked, ports.kinds.budgets, [tenant])
+    answer = await look.reads.some(asked, ports.kinds.budgets, [tenant])
     found = answer.states.get(tenant, Budgets(tenant))
-    views = await _views(ports, asked, [(tenant, budget) for _, budget in sorted(found.budgets.items())])
+    views = await _views(
+        ports, look, asked, [(tenant, budget) for _, budget in sorted(found.budgets.items())]
+    )
     say_positions(response, answer.positions)
     return BudgetList(budgets=views)
 
 
-@router.get("/budgets/{tenant}/{budget_id}", summary="One budget", responses=problems(404, 422, 503, 504))
+@router.get(
+    "/budgets/{tenant}/{budget_id}",
+    summary="One budget",
+    responses=problems(404, 422, 503, 504),
+    dependencies=[Depends(one_time)],
+)
 async def show_budget(
     *,
     tenant: Tenant,
     budget_id: BudgetId,
     asked: AskedFor,
     ports: InPorts,
+    look: InLook,
     response: Response,
     as_of: AsOf = None,
 ) -> BudgetView:
@@ -88,11 +113,11 @@ async def show_budget(
         at_us = past_instant(as_of, asked)
         await FRESH.wait(ports, response, asked.at_least)
         return await _budget_as_of(ports, tenant, budget_id, at_us)
-    answer = await ports.reads.some(asked, ports.kinds.budgets, [tenant])
+    answer = await look.reads.some(asked, ports.kinds.budgets, [tenant])
     budget = answer.states.get(tenant, Budgets(tenant)).budgets.get(budget_id)
     if budget is None:
         raise _no_budget(tenant, budget_id)
-    [view] = await _views(ports, asked, [(tenant, budget)])
+    [view] = await _views(ports, look, asked, [(tenant, budget)])
     response.headers["ETag"] = f'"{budget.version}"'
     say_positions(response, answer.positions)
     return view
@@ -189,15 +214,17 @@ def _last_version(known: Budgets, budget_id: str) -> int:
     return budget.version if budget is not None else known.removed.get(budget_id, 0)
 
 
-async def _views(ports: Ports, asked: Asked, chosen: Sequence[tuple[str, Budget]]) -> list[BudgetView]:
+async def _views(
+    ports: Ports, look: Look, asked: Asked, chosen: Sequence[tuple[str, Budget]]
+) -> list[BudgetView]:
     """How the budgets stand at this instant, from one look at what was spent."""
-    now_us = wall_clock_us()
+    now_us = look.at_us
     needed = {
         spend_id(tenant, budget.node, day)
         for tenant, budget in chosen
         for day in days_needed(budget, period_of(budget, now_us))
     }
-    spent = await ports.reads.also(asked, ports.kinds.spend, needed)
+    spent = await look.reads.also(asked, ports.kinds.spend, needed)
 
     def view(tenant: str, budget: Budget) -> BudgetView:
         def spend_of(node: str, day: int) -> SpendDay | None:

@@ -22,7 +22,7 @@ async def metrics(ports: InPorts) -> Response:
     """In the text format of Prometheus. The lag is asked for at each scrape; it stays as it was while a part is away."""
     problems: list[str] = []
     ends = await log_ends(ports, problems)
-    for slot in await slot_views(ports, ends, problems) if ends is not None else ():
+    for slot in await slot_views(ports, ports.store, ends, problems) if ends is not None else ():
         number = int(slot.slot.rpartition(".")[2])
         ports.metrics.set_lag(
             {Partition(topic, number): records for topic, records in (slot.lag or {}).items()}

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from api.asked import AskedFor, say_positions
-from api.ingest import wall_clock_us
+from api.generation_asked import InLook
 from api.openapi import problems
 from api.ports import InPorts
 from api.problems import ProblemError, not_found
@@ -27,11 +27,11 @@ router = APIRouter(prefix="/v1", tags=["providers"])
 Provider = Annotated[Name, Path(description="Provider, for example openai.", examples=["openai"])]
 
 
-@router.get("/providers", summary="All providers", responses=problems(422, 503, 504))
-async def list_providers(asked: AskedFor, ports: InPorts, response: Response) -> ProviderList:
+@router.get("/providers", summary="All providers", responses=problems(404, 422, 503, 504))
+async def list_providers(asked: AskedFor, ports: InPorts, look: InLook, response: Response) -> ProviderList:
     """Providers that were set or seen in traffic, by name."""
-    answer = await ports.reads.every(asked, ports.kinds.provider)
-    deployments = await ports.reads.deployments_by_provider()
+    answer = await look.reads.every(asked, ports.kinds.provider)
+    deployments = await look.reads.deployments_by_provider()
     say_positions(response, answer.positions)
     names = sorted(answer.states.keys() | deployments.keys())
     return ProviderList(
@@ -43,11 +43,11 @@ async def list_providers(asked: AskedFor, ports: InPorts, response: Response) ->
 
 @router.get("/providers/{provider}", summary="One provider", responses=problems(404, 422, 503, 504))
 async def show_provider(
-    provider: Provider, asked: AskedFor, ports: InPorts, response: Response
+    provider: Provider, asked: AskedFor, ports: InPorts, look: InLook, response: Response
 ) -> ProviderView:
     """The provider's settings and the deployments seen of it. `ETag` is the version of the settings."""
-    answer = await ports.reads.some(asked, ports.kinds.provider, [provider])
-    deployments = await ports.reads.deployments(provider)
+    answer = await look.reads.some(asked, ports.kinds.provider, [provider])
+    deployments = await look.reads.deployments(provider)
     if not answer.states and not deployments:
         raise _unknown(provider)
     settings = answer.states.get(provider, initial(provider))
@@ -60,10 +60,10 @@ async def show_provider(
     "/providers/{provider}/health", summary="Health of a provider", responses=problems(404, 422, 503, 504)
 )
 async def show_health(
-    provider: Provider, asked: AskedFor, ports: InPorts, response: Response
+    provider: Provider, asked: AskedFor, ports: InPorts, look: InLook, response: Response
 ) -> ProviderHealthView:
     """Calls, checks and breakers of the provider, put together with a verdict and its reasons."""
-    reads, kinds = ports.reads, ports.kinds
+    reads, kinds = look.reads, ports.kinds
     answer = await reads.some(asked, kinds.provider, [provider])
     deployments = await reads.deployments(provider)
     checks = await reads.also(asked, kinds.check, [provider, *deployments])
@@ -71,7 +71,7 @@ async def show_health(
         raise _unknown(provider)
     calls = await reads.also(asked, kinds.health, deployments)
     breakers = await reads.also(asked, kinds.breaker, deployments)
-    now_us = wall_clock_us()
+    now_us = look.at_us
     views = [
         deployment_view(
             name,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
+from api import openapi
+from api.generation_asked import InLook
 from api.ports import InPorts, Ports
 from api.resources.status import SlotView, StatusView, sink_view, slot_view, workers_of
 from api.sinks import sink_names
@@ -16,23 +18,24 @@ from events.positions import Partition
 from processors.sinks.runner import group_of
 from projections.errors import LiveUnavailableError
 from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.store import LiveStore
 
 router = APIRouter(prefix="/v1", tags=["status"])
 
 
-@router.get("/status", summary="Positions, lags, owners")
-async def show_status(ports: InPorts) -> StatusView:
+@router.get("/status", summary="Positions, lags, owners", responses=openapi.problems(404, 422, 503))
+async def show_status(ports: InPorts, look: InLook) -> StatusView:
     """How far each slot is, who owns it, and how far it is behind the log. Answers also when a part is away."""
     problems: list[str] = []
     ends = await log_ends(ports, problems)
-    slots = await slot_views(ports, ends, problems)
+    slots = await slot_views(ports, look.store, ends, problems)
     sinks = await sink_positions(ports, problems)
     lag = None
     if ends is not None and not any(slot.lag is None for slot in slots) and slots:
         lag = sum(records for slot in slots for records in (slot.lag or {}).values())
     return StatusView(
         version=VERSION,
-        generation=ports.store.keyspace.generation,
+        generation=look.store.keyspace.generation,
         partitions=ports.settings.log.partitions,
         lag=lag,
         slots=slots,
@@ -78,12 +81,12 @@ async def log_ends(ports: Ports, problems: list[str]) -> dict[Partition, int] | 
 
 
 async def slot_views(
-    ports: Ports, ends: Mapping[Partition, int] | None, problems: list[str]
+    ports: Ports, store: LiveStore, ends: Mapping[Partition, int] | None, problems: list[str]
 ) -> list[SlotView]:
     """Where the slots are; none, and why, when the live store does not say."""
     slots = all_slots(ports.settings.log.partitions)
     try:
-        checkpoints = await ports.store.checkpoints(slots)
+        checkpoints = await store.checkpoints(slots)
     except LiveUnavailableError as error:
         problems.append(str(error))
         return []

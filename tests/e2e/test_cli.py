@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
 
+from api.rfc3339 import format_time_us
 from tests.cloud_events import health_check, usage
 from tests.e2e.console import Console, running
 from tests.integration.live_server import eventually
@@ -177,6 +179,45 @@ async def test_a_provider_is_shown_edited_and_set(console: Console, tmp_path: Pa
     ] == "UNKNOWN"
     file.write_text("[]")
     assert (await console.run("providers", "set", "cli-provider", str(file))).code == 2
+
+
+async def test_a_state_is_shown_as_it_was(console: Console) -> None:
+    """From a generation that was built until then, which is listed, found by its time, and dropped."""
+    failures = as_lines(*(usage("past", provider="mistral", outcome="TIMEOUT") for _ in range(5)))
+    await console.succeeds("events", "publish", "-", stdin=failures)
+
+    async def breaker_is(state: str) -> bool:
+        shown = await console.run("breakers", "show", "mistral/gpt-4o", "--json")
+        return shown.code == 0 and shown.json["recorded_state"] == state
+
+    async def nothing_lags() -> bool:
+        return bool((await console.succeeds("status", "--json")).json["lag"] == 0)
+
+    await eventually(lambda: breaker_is("OPEN"), 30)
+    await eventually(nothing_lags, 30)
+    then = format_time_us(time.time_ns() // 1000)
+    await console.succeeds("breakers", "override", "mistral/gpt-4o", "DISABLED", "--reason", "a test")
+    await eventually(lambda: breaker_is("DISABLED"), 30)
+    as_of = ("--as-of", then)
+    ended = await console.run("show", "breaker", "mistral/gpt-4o", *as_of)
+    assert (ended.code, "interlock rebuild live --until" in ended.err) == (4, True)
+    plan = (await console.succeeds("rebuild", "live", "--until", then, "--dry-run", "--json")).json
+    built = (await console.succeeds("rebuild", "live", "--until", then, "--json")).json
+    number = built["generation"]
+    assert (built["as_of"], built["folded"], plan["records"]) == (then, plan["records"], built["folded"])
+    shown = await console.succeeds("show", "breaker", "mistral/gpt-4o", *as_of, "--json")
+    assert (shown.json["state"], shown.json["at"]) == ("OPEN", then)
+    assert f"from generation {number}, as of {then}" in shown.err
+    shown = await console.succeeds("show", "provider", "mistral", *as_of)
+    assert shown.json["deployments"] == ["mistral/gpt-4o"]
+    named = ("--generation", str(number), "--json")
+    [listed] = (await console.succeeds("breakers", "list", "--provider", "mistral", *named)).json["breakers"]
+    assert listed["recorded_state"] == "OPEN"
+    assert (await console.succeeds("status", *named)).json["generation"] == number
+    assert f"as of {then}" in (await console.succeeds("generations", "list")).out
+    await console.succeeds("generations", "drop", str(number))
+    ended = await console.run("budgets", "list", *named)
+    assert (ended.code, "interlock generations list" in ended.err) == (4, True)
 
 
 async def test_dead_letters_are_listed_shown_and_redriven(console: Console) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 
 import orjson
 import pytest
 
+from api.rfc3339 import format_time_us
 from tests.cloud_events import usage
 from tests.e2e.console import Console, Up, running
 from tests.integration.live_server import eventually
@@ -51,6 +53,13 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
         assert (budget["spent_usd"], budget["remaining_usd"]) == ("2.5", "7.5")
         status = (await console.succeeds("status", "--json")).json
         assert len(status["workers"]) == 2
+        now = format_time_us(time.time_ns() // 1000)
+
+        async def in_history() -> bool:
+            shown = await console.run("show", "breaker", "openai/gpt-4o", "--as-of", now, "--json")
+            return shown.code == 0 and shown.json["state"] == "OPEN" and "from the history" in shown.err
+
+        await eventually(in_history, 30)
         up.interrupt()
         ended = await up.ended()
     assert ended.code == 0, ended.err
