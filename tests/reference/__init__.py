@@ -1,4 +1,4 @@
-"""Naive folds in other words than the production code's, for proofs of equality.
+"""Naive folds in other words than the production code's, of what a proof of the live state does not ask for.
 
-Reads: events. Writes: nothing. May import: events only.
+The others lie in `processors.verify.naive`, which may be imported. Reads: events. Writes: nothing.
 """

@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from aiokafka.partitioner import murmur2
-
-from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
-from events.errors import InvalidEventError
 from events.outcomes_observed import OutcomesObserved
 from events.reader import LogRecord
 from events.settings import LogSettings
-from events.usage_recorded import UsageRecorded
-from processors.verify.naive.sieve import rest_of
-
-FIVE_MINUTES_MS = 300_000
-WEEK_MS = 7 * 24 * 3600 * 1000
+from processors.verify.naive.sieve import FIVE_MINUTES_MS, rest_of, usable
 
 
 @dataclass
@@ -58,26 +50,6 @@ def tell(topic: str, records: Iterable[LogRecord], codec: Codec, settings: LogSe
         else:
             told.events.append((record.offset, event))
     return told
-
-
-def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -> Event | None:
-    """The event of a record, or None when it is to be dead-lettered."""
-    if len(record.value or b"") > settings.max_event_bytes:
-        return None
-    try:
-        event = codec.decode(TOPICS[topic], record.value)
-    except InvalidEventError:
-        return None
-    key = str(getattr(event, TOPICS[topic].key_field)).encode()
-    home = (murmur2(key) & 0x7FFFFFFF) % settings.partitions
-    days = (event.occurred_at / 1000 - record.timestamp) / (24 * 3600 * 1000)
-    sound = (
-        record.key == key
-        and record.partition == home
-        and -settings.max_event_age_days <= days <= settings.max_event_ahead_s / (24 * 3600)
-        and not (isinstance(event, UsageRecorded) and event.latency_ms > WEEK_MS)
-    )
-    return event if sound else None
 
 
 def outcomes(told: Told) -> list[tuple[int, OutcomesObserved]]:

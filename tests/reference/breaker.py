@@ -1,26 +1,23 @@
 """A breaker in other words: every call is kept in a list, looked at one by one, and nothing is summed up ahead.
 
-Written from docs/breakers.md alone; slow and plain. `NaiveBreaker` decides, `follow` only folds recorded transitions.
+Written from docs/breakers.md alone; slow and plain.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import blake2b
 from typing import Any
 
-from events.breaker_transitioned import BreakerTransitioned
-from events.outcomes_observed import LATENCY_BOUNDS_MS, OutcomeRun, OutcomesObserved
+from events.outcomes_observed import OutcomeRun, OutcomesObserved
 from events.provider_changed import BreakerPolicy
+from processors.verify.naive.breakers import FAILED, latencies_of
 
-FAILED = {"CONNECT_ERROR", "TLS_ERROR", "TIMEOUT", "SERVER_ERROR", "OVERLOADED", "STREAM_CUT"}
 FORCED = {"FORCED_OPEN", "DISABLED", "METRICS_ONLY"}
 SECOND_US = 1_000_000
 KEPT_S = 300
-KEPT_CALLS = 1000
 
 
 @dataclass
@@ -190,30 +187,3 @@ class NaiveBreaker:
         digest = blake2b(f"{self.deployment}#{self.version}".encode(), digest_size=8).hexdigest()
         extra = whole_us * Fraction(str(self.policy.jitter)) * Fraction(int(digest, 16), 2**64)
         return whole_us + math.floor(extra)
-
-
-def latencies_of(run: OutcomeRun) -> list[int]:
-    """For each call of a run, in the order that the rules give them, a latency that it is known to exceed."""
-    known = [
-        ([0, *LATENCY_BOUNDS_MS][index])
-        for index, count in enumerate(run.latency_buckets)
-        for _ in range(count)
-    ]
-    return [0] * (run.count - len(known)) + known
-
-
-def follow(transitions: Iterable[BreakerTransitioned]) -> dict[str, dict[str, Any]]:
-    """State, epoch, version and open_until of each deployment as the breakers topic alone tells it."""
-    told: dict[str, dict[str, Any]] = {}
-    for event in transitions:
-        name = f"{event.provider}/{event.model}" + (f"@{event.region}" if event.region else "")
-        if event.version == told.get(name, {"version": 0})["version"] + 1:
-            told[name] = {
-                "version": event.version,
-                "state": str(event.to_state),
-                "epoch": event.epoch,
-                "trips": event.trips,
-                "open_until_us": event.open_until,
-                "cause": str(event.cause),
-            }
-    return told
