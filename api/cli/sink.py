@@ -64,6 +64,7 @@ async def _sink(settings: Settings, names: list[str]) -> None:
     from events.codec import Codec
     from events.registry import open_registry
     from processors.sinks.app import run_sinks
+    from processors.sinks.compacting import compact_now_and_then
 
     log = structlog.get_logger("interlock.sink")
     codec = Codec(
@@ -73,7 +74,12 @@ async def _sink(settings: Settings, names: list[str]) -> None:
     for ordered in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ordered, stopping.set)
     sinks = open_sinks(settings, codec, names)
-    await run_sinks(settings.log, sinks, stopping, lambda: log.info("the sinks are up", sinks=names))
+    beside = [asyncio.ensure_future(compact_now_and_then(settings.archive))] if "archive" in names else []
+    try:
+        await run_sinks(settings.log, sinks, stopping, lambda: log.info("the sinks are up", sinks=names))
+    finally:
+        for task in beside:
+            task.cancel()
 
 
 _SETTING = {

@@ -33,13 +33,14 @@ MOST_REPLACED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What became of a partition. `refused` says why nothing was done, if so."""
+    """What became of a partition; `merged` are segments whose place another took. `refused` says why nothing was done, if so."""
 
     place: Partition
     segments_before: int
     segments_after: int
     bytes_before: int
     bytes_after: int
+    merged: int
     refused: str | None = None
 
 
@@ -166,5 +167,6 @@ def _outcome(place: Partition, before: Chain, after: Chain, refused: str | None)
         len(after.segments),
         sum(segment.size for segment in before.segments),
         sum(segment.size for segment in after.segments),
+        len({one.first_offset for one in before.segments} - {one.first_offset for one in after.segments}),
         refused,
     )

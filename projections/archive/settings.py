@@ -49,3 +49,6 @@ class ArchiveSettings(BaseModel):
     segment_age_s: Annotated[float, Interval(ge=0.1, le=86_400)] = Field(
         60.0, description="A segment is closed so long after its first record was taken."
     )
+    compact_every_s: Annotated[float, Interval(ge=0, le=86_400)] = Field(
+        1_800.0, description="The sink merges small segments into larger ones so often; 0: never."
+    )
