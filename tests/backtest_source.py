@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +11,7 @@ from events.reader import Batch, Range
 from events.settings import LogSettings
 from processors.backtest.outcome import Outcome
 from processors.backtest.policy import TriedPolicy
-from processors.backtest.run import Backtest
+from processors.backtest.run import Backtest, Source
 from tests.simulation.chaos import Faults, RandomFates
 from tests.simulation.cluster import Cluster
 from tests.simulation.log import MemoryLog
@@ -70,10 +71,17 @@ def backtest(
     policy: TriedPolicy | None = None,
     *,
     fetch: int = 1_000,
+    source: Source | None = None,
     from_us: int | None = None,
     to_us: int | None = None,
 ) -> Outcome:
-    """Try a policy on a log."""
-    source = LogSource(log, fetch)
-    work = Backtest(log.settings, source, shipped_codec(), policy or TriedPolicy(), from_us, to_us)
-    return run(work.run())
+    """Try a policy on a log, read from it unless another source of the same records is given."""
+    work = Backtest(
+        log.settings,
+        source or LogSource(log, fetch),
+        shipped_codec(),
+        policy or TriedPolicy(),
+        from_us,
+        to_us,
+    )
+    return asyncio.run(work.run())

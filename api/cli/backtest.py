@@ -40,12 +40,16 @@ def backtest(
         str | None,
         typer.Option("--to", metavar="TIME|POSITION", help="Up to, without it. Default: the end of the log."),
     ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="Read the archive in this folder instead of the log: it reaches further back."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write a page with plots to this HTML file; it needs nothing else.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide again over what is on the log, with other settings, and tell what would have been otherwise.
+    """Decide again over what is on the log or in the archive, with other settings, and tell what would have been otherwise.
 
     Nothing is changed: not the log, not the live state.
 
@@ -56,6 +60,7 @@ def backtest(
     from api.backtest.page import page
     from api.backtest.policy_file import PolicyFileError, load_policy
     from api.settings import load_settings
+    from projections.errors import ProjectionError
 
     try:
         tried = load_policy(policy)
@@ -63,7 +68,13 @@ def backtest(
         raise CommandError(str(error), Exit.USAGE) from None
     if report is not None and not report.absolute().parent.is_dir():
         raise CommandError(f"{report} cannot be written: there is no folder {report.parent}", Exit.USAGE)
-    outcome = run(_backtest(load_settings(), tried, start, end))
+    if archive is not None and not archive.is_dir():
+        raise CommandError(f"no archive in {archive}: name the folder of one", Exit.NOT_FOUND)
+    try:
+        outcome = run(_backtest(load_settings(), tried, archive, start, end))
+    except ProjectionError as error:
+        # Of all that a backtest reads, only an archive can be damaged.
+        raise CommandError(str(error), Exit.REFUSED) from None
     if report is not None:
         report.write_text(page(outcome, policy.name), encoding="utf-8")
         remark(f"the report is in {report}")
@@ -74,29 +85,32 @@ def backtest(
         _show(outcome, found)
 
 
-async def _backtest(settings: Settings, tried: TriedPolicy, start: str | None, end: str | None) -> Outcome:
+async def _backtest(
+    settings: Settings, tried: TriedPolicy, archive: Path | None, start: str | None, end: str | None
+) -> Outcome:
     from api.cli.bar import counted
     from events.codec import Codec
     from events.reader import LogReader
     from events.registry import open_registry
+    from processors.backtest.archive_source import ArchiveSource
     from processors.backtest.run import Backtest
 
     gc.freeze()
     gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     log = settings.log
     codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
-    reader = LogReader(log)
-    from_us = await _instant_us(reader, start, "--from")
-    to_us = await _instant_us(reader, end, "--to")
+    source: Source = LogReader(log) if archive is None else ArchiveSource(archive)
+    from_us = await _instant_us(source, start, "--from")
+    to_us = await _instant_us(source, end, "--to")
     if from_us is not None and to_us is not None and from_us >= to_us:
         raise CommandError("--from has to lie before --to", Exit.USAGE)
     with counted("reading", "records") as bar:
         return await Backtest(
-            log, reader, codec, tried, from_us, to_us, lambda done, total: bar(done, total, done)
+            log, source, codec, tried, from_us, to_us, lambda done, total: bar(done, total, done)
         ).run()
 
 
-async def _instant_us(reader: Source, text: str | None, option: str) -> int | None:
+async def _instant_us(source: Source, text: str | None, option: str) -> int | None:
     from api.cli.until import parse_until
     from events.positions import Position
     from events.until import UntilTime
@@ -110,7 +124,7 @@ async def _instant_us(reader: Source, text: str | None, option: str) -> int | No
     if len(asked.vector) > 1:
         raise typer.BadParameter("give one position: its record's time is meant", param_hint=option)
     [(place, offset)] = asked.vector.items()
-    return await time_of(reader, Position(place.topic, place.number, offset))
+    return await time_of(source, Position(place.topic, place.number, offset))
 
 
 def _show(outcome: Outcome, found: dict[str, Any]) -> None:
