@@ -52,6 +52,8 @@ class BreakerBacktest:
         unfolded = observed.after(run.recorded.window.sources.get(source, 0))
         if unfolded is None:
             self.duplicates += 1
+            for event in here:
+                self._happened(event)
             return
         decided_by = here[0].policy_version if here else None
         run.outcomes(
@@ -88,14 +90,17 @@ class BreakerBacktest:
             if event.outcomes_offset == offset and not is_between:
                 here.append(event)
                 continue
-            run = self._run(event.deployment, event)
-            policies = next(
-                self._policies(event.provider, event.deployment, event.occurred_at, event.policy_version)
-            )
-            in_range = event.occurred_at >= self._begins_us and event.outcomes_offset >= self._first_offset
-            run.happened(event, policies, counts=in_range)
-            self._note_timer(event.deployment, run)
+            self._happened(event)
         return here
+
+    def _happened(self, event: BreakerTransitioned) -> None:
+        run = self._run(event.deployment, event)
+        policies = next(
+            self._policies(event.provider, event.deployment, event.occurred_at, event.policy_version)
+        )
+        in_range = event.occurred_at >= self._begins_us and event.outcomes_offset >= self._first_offset
+        run.happened(event, policies, counts=in_range)
+        self._note_timer(event.deployment, run)
 
     def _policies(
         self, provider: str, deployment: str, clock_us: int, decided_by: int | None

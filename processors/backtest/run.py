@@ -175,8 +175,10 @@ class Backtest:
                     fold.passed(record.offset + 1, clock_ms * 1000)
                 self._read(Counted(outcomes=len(records)))
             while ahead is not None and ahead.outcomes_offset <= outcomes.end:
-                fold.transition(ahead)
-                transitions += 1
+                # Beyond the last record there is no other clock than the transition's own.
+                if self.to_us is None or ahead.occurred_at < self.to_us:
+                    fold.transition(ahead)
+                    transitions += 1
                 ahead = await anext(recorded, None)
         fold.finish(outcomes.end)
         self._counted = self._counted.plus(Counted(transitions=transitions))

@@ -135,8 +135,8 @@ def test_before_the_time_that_is_asked_about_all_is_as_recorded(seed: int) -> No
 
 
 @pytest.mark.parametrize("seed", SEEDS[:4])
-def test_two_halves_cost_what_the_whole_does(seed: int) -> None:
-    """Costs are of the records' time, each call in one half."""
+def test_two_halves_make_up_the_whole(seed: int) -> None:
+    """Each transition and each call is in one half."""
     log = log_of(seed)
     end_us = max(record.timestamp for record in log.records("usage")) * 1000 + 1
     middle_us = (START_US + end_us) // 2 // 10**6 * 10**6
@@ -145,6 +145,9 @@ def test_two_halves_cost_what_the_whole_does(seed: int) -> None:
         backtest(log, from_us=middle_us),
     ]
     whole = backtest(log)
+    assert all(half.is_reproduced for half in halves)
+    same = [sum(run.same for run in half.deployments.values()) for half in halves]
+    assert sum(same) == len(transitions(log))
     for (tenant, provider, model), cost in whole.costs.items():
         parts = [
             one.costs[tenant, provider, model] for one in halves if (tenant, provider, model) in one.costs

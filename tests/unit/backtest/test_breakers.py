@@ -212,6 +212,21 @@ def test_outcomes_that_came_twice_are_counted_once() -> None:
     assert changed_calls(fold.deployments.values()).unchanged.calls == 3
 
 
+def test_what_was_decided_by_outcomes_that_count_nothing_is_applied_and_told() -> None:
+    """The log says that the breaker moved, whatever its outcomes were worth."""
+    story = Told(policy=BreakerPolicy(consecutive_failures=2))
+    story.calls(1, DOWN, epoch=0)
+    [opened] = story.calls(1, DOWN, epoch=0)
+    record, clock_us = story.records[0]
+    fold = BreakerBacktest(SettingsHistory(), TriedPolicy())
+    fold.outcomes(record, 0, clock_us)
+    fold.transition(opened)
+    fold.outcomes(record, 1, clock_us)
+    run = fold.deployments[DEPLOYMENT]
+    assert run.recorded.breaker.state == run.decided.breaker.state == opened.to_state
+    assert run.not_reproduced.kept == [opened]
+
+
 def test_of_outcomes_that_came_in_part_the_rest_counts() -> None:
     """Another owner told of the same calls and two more: those two are new."""
     story = Told()
