@@ -92,8 +92,8 @@ async def _backtest(
     from events.codec import Codec
     from events.reader import LogReader
     from events.registry import open_registry
-    from processors.backtest.archive_source import ArchiveSource
     from processors.backtest.run import Backtest
+    from projections.archive.source import ArchiveSource
 
     gc.freeze()
     gc.set_threshold(*COLLECT_GARBAGE_AFTER)

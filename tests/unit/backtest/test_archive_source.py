@@ -11,10 +11,10 @@ import pytest
 from api.backtest.document import Document, document
 from events.positions import Partition
 from events.reader import LogRecord, Range
-from processors.backtest.archive_source import ArchiveSource, DamagedArchiveError
 from processors.backtest.outcome import Outcome
 from projections.archive.settings import ArchiveSettings
 from projections.archive.sink import ArchiveSink
+from projections.archive.source import ArchiveSource, DamagedArchiveError
 from tests.backtest_source import backtest, history
 from tests.simulation.log import MemoryLog
 from tests.simulation.virtual_time import START_US

@@ -1,4 +1,4 @@
-"""The archive as the source of a backtest: the same records as those of the log, and older ones."""
+"""The archive read as the log is: what it holds of each partition, where a time lies, and the records of ranges."""
 
 from __future__ import annotations
 
