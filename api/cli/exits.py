@@ -55,7 +55,7 @@ def code_of(error: BaseException) -> Exit | None:
     from events.positions import InvalidPositionError
     from events.publisher import PartlyAppendedError
     from processors.rebuild.errors import RebuildError
-    from processors.verify.errors import VerifyError
+    from processors.verify.errors import BrokenSlotError, VerifyError
     from projections.archive.restore_plan import CannotRestoreError
     from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
     from projections.live.generations import GenerationError
@@ -78,6 +78,7 @@ def code_of(error: BaseException) -> Exit | None:
         LockLostError: Exit.FAILED,
         RebuildError: Exit.REFUSED,
         VerifyError: Exit.REFUSED,
+        BrokenSlotError: Exit.FAILED,
         SinkUnavailableError: Exit.UNAVAILABLE,
         HistoryUnavailableError: Exit.UNAVAILABLE,
         PolicyError: Exit.USAGE,

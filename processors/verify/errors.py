@@ -11,6 +11,10 @@ class SlotMovedError(VerifyError):
     """A slot of the live state went back while it was looked at."""
 
 
+class BrokenSlotError(VerifyError):
+    """Where a slot is, is not to be read."""
+
+
 class OtherLogError(VerifyError):
     """What is to be verified was made from more than this log has."""
 

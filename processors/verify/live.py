@@ -6,6 +6,7 @@ exactly these offsets before the look's keys are compared: nothing stands still 
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -21,13 +22,14 @@ from events.settings import LogSettings
 from processors.rebuild.errors import LogStartGoneError
 from processors.rebuild.plan import parts_of
 from processors.rebuild.progress import Progress
-from processors.verify.errors import SlotMovedError
+from processors.verify.errors import BrokenSlotError, SlotMovedError
 from processors.verify.naive.provider import NaiveProviderSlot
 from processors.verify.naive.slot import NaiveSlot
 from processors.verify.naive.tenant import NaiveTenantSlot
 from processors.verify.pace import Share
 from processors.verify.spelling import read, spelled
 from projections.live.canonical import encode
+from projections.live.checkpoint import Checkpoint
 from projections.live.digest import LIVE_AND_LOG, Comparison
 from projections.live.look import KEYS_AT_ONCE, Look, keys_of, look
 from projections.live.slots import PROVIDER_LEAD, TENANT_LEAD, TOPICS_OF_LEAD, Slot
@@ -92,7 +94,7 @@ class LiveProof:
         """
         started_s = time.monotonic()
         comparison, vectors = Comparison(LIVE_AND_LOG), {}
-        held = await self.store.checkpoints(slots)
+        held = {slot: await self._checkpoint(slot) for slot in slots}
         ends = {slot: checkpoint.next_offsets for slot, checkpoint in held.items()}
         for part in await parts_of(self._reader, slots, {slot: {} for slot in slots}, ends):
             self.progress.expect(part.slot, part.topic, part.start, part.end)
@@ -103,6 +105,12 @@ class LiveProof:
         took_s = time.monotonic() - started_s
         generation = self.store.keyspace.generation
         return Verified(generation, comparison, vectors, self.progress.folded, took_s)
+
+    async def _checkpoint(self, slot: Slot) -> Checkpoint:
+        try:
+            return (await self.store.checkpoints([slot]))[slot]
+        except ValueError as error:
+            raise _broken(slot, error) from error
 
     async def _slot(self, slot: Slot, keys: Sequence[str]) -> tuple[Comparison, Mapping[str, int]]:
         for attempt in range(MOST_TRIES):
@@ -129,6 +137,13 @@ class LiveProof:
     async def on_log(self, slot: Slot, topic: str) -> Range:
         """What the log holds of a topic, in the slot's partition."""
         return (await self._reader.ranges(topic)).get(slot.partition, Range(0, 0))
+
+
+def _broken(slot: Slot, error: Exception) -> BrokenSlotError:
+    return BrokenSlotError(
+        f"the hash `meta` or the list `outbox` of {slot} is not as a worker has written it ({error}), so it is not known "
+        "where the slot is: delete all keys of the slot, and its worker folds it anew"
+    )
 
 
 @dataclass(slots=True)
@@ -165,7 +180,7 @@ class _SlotProof:
     async def _looks(self, surely: Range, keys: Sequence[str]) -> list[Look]:
         """Look at all of these keys, at least once, so that it is known where the slot is, and compare what is there."""
         looks = [
-            await look(self.proof.store, self.slot, keys[first : first + KEYS_AT_ONCE])
+            await self._look(keys[first : first + KEYS_AT_ONCE])
             for first in range(0, max(1, len(keys)), KEYS_AT_ONCE)
         ]
         await self._learn_what_was_decided(surely, looks)
@@ -174,6 +189,12 @@ class _SlotProof:
             self._add(one.values, list(one.values))
             self._seen |= one.values.keys()
         return looks
+
+    async def _look(self, keys: Sequence[str]) -> Look:
+        try:
+            return await look(self.proof.store, self.slot, keys)
+        except (ValueError, struct.error) as error:
+            raise _broken(self.slot, error) from error
 
     def _expected(self) -> set[str]:
         return self.naive.keys() if any(self._at.values()) else set()

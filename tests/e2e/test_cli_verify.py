@@ -38,9 +38,9 @@ async def test_a_user_finds_what_was_tampered_with_and_repairs_it(console: Conso
         assert live["folded"] >= 6
         history = await console.succeeds("verify", "history")
         assert "DIFFERENT" not in history.out
-        async with Redis.from_url(up.addresses["live"]) as client:
+        async with Redis.from_url(up.addresses["live"], decode_responses=True) as client:
             [key] = [key async for key in client.scan_iter(match="*:breaker:openai/gpt-4o")]
-            document = orjson.loads(await client.get(key))
+            document = orjson.loads(str(await client.get(key)))
             await client.set(key, orjson.dumps(document | {"state": "CLOSED"}, option=orjson.OPT_SORT_KEYS))
         found = await console.run("verify", "live")
         assert found.code == 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from processors.rebuild.errors import LogEndsEarlyError
 from processors.rebuild.progress import Progress
-from processors.verify.errors import NotFoldedError
+from processors.verify.errors import BrokenSlotError, NotFoldedError
 from processors.verify.live import Verified, verify_live
 from processors.verify.repair import repair
 from projections.live.commit import Commit
@@ -75,6 +76,19 @@ async def test_each_tampered_key_is_named_with_what_differs(rig: Rig) -> None:
     assert named["health:ghost/model"] == "only in the live generation: {}"
     assert not found.comparison.is_equal
     assert found.differing == (slot,)
+
+
+async def test_a_slot_that_no_longer_says_where_it_is_is_named(rig: Rig) -> None:
+    """Of a forged checkpoint that is no number, and of one beyond the log."""
+    meta = rig.store.keyspace.meta(rig.slots[0])
+    await rig.store.connection.command("HSET", meta, "next:usage", "many")
+    with pytest.raises(
+        BrokenSlotError, match=r"the hash `meta` or the list `outbox` of usage\.0 is not as a worker"
+    ):
+        await verified(rig)
+    await rig.store.connection.command("HSET", meta, "next:usage", "1000000")
+    with pytest.raises(LogEndsEarlyError, match="usage-0 up to 1000000, and the log ends at"):
+        await verified(rig)
 
 
 async def test_a_repair_folds_only_what_differs_anew_and_decides_nothing_again(rig: Rig) -> None:
