@@ -14,7 +14,7 @@ from processors.verify.history import HistoryFound, HistoryProof
 from projections.settings import LiveSettings
 from tests.integration.history.place import Place
 from tests.integration.rig import Rig, settings_of_worker
-from tests.integration.traffic import Traffic, budget, changed, checked, usage
+from tests.integration.traffic import Traffic, budget, changed, checked, now_us, usage
 
 
 @pytest.fixture
@@ -83,6 +83,9 @@ async def test_each_tampered_row_is_named_with_what_differs(written: Rig, place:
         "INSERT INTO budgets SELECT (b).* FROM (SELECT jsonb_populate_record(NULL::budgets, to_jsonb(one) || "
         '\'{"event_id": "00000000-0000-4000-8000-000000000000", "log_offset": 999}\') AS b FROM budgets AS one LIMIT 1)'
     )
+    await place.ask(
+        "UPDATE usage_by_hour SET latency_sketch = int4send((7 << 22) + 1) WHERE \"user\" = 'nobody-else'"
+    )
     found = await verified(written, place)
     named = {f"{one.slot} {one.key.partition('|')[0]}": one.how for one in found.comparison.differences}
     month = next(kind for kind in found.comparison.live if kind.startswith("usage 20")).split()[1]
@@ -101,6 +104,7 @@ async def test_each_tampered_row_is_named_with_what_differs(written: Rig, place:
     rollups = [name for name in named if "usage_by_" in name]
     assert len(rollups) == 3
     assert any("calls is 2 in the history, 1 by the log" in named[name] for name in rollups)
+    assert any("latency_sketch is 7:1 in the history, 58:1 by the log" in named[name] for name in rollups)
     assert len(named) == 7
     assert not found.comparison.is_equal
 
@@ -110,3 +114,21 @@ async def test_a_history_that_is_ahead_of_the_log_is_of_another_log(written: Rig
     await place.ask("UPDATE checkpoints SET next_offset = 1000 WHERE topic = 'health' AND partition = 1")
     with pytest.raises(OtherLogError, match="the history holds health-1 up to 1000, and the log ends at"):
         await verified(written, place)
+
+
+async def test_events_older_than_all_rows_of_their_table_count_as_deleted(written: Rig, place: Place) -> None:
+    """Retention takes the oldest rows and leaves the rollups; a younger row that is gone is missing."""
+    days_us = [now_us() - number * 86_400_000_000 for number in (4, 3, 2)]
+    await written.append(
+        *(usage("acme", occurred_at=day_us, user=f"old-{at}") for at, day_us in enumerate(days_us))
+    )
+    await write(written, place)
+    await place.ask("DELETE FROM usage WHERE \"user\" = 'old-0'")
+    found = await verified(written, place)
+    assert told(found) == []
+    assert found.deleted == 1
+    await place.ask("DELETE FROM usage WHERE \"user\" = 'old-2'")
+    found = await verified(written, place)
+    assert found.deleted == 1
+    assert len([how for how in told(found) if " usage 20" in how and "missing, the log says" in how]) == 1
+    assert len([how for how in told(found) if "usage_by_" in how and "of no event on the log" in how]) == 3
