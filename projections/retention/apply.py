@@ -16,7 +16,14 @@ from projections.archive.compact import compact_partition
 from projections.archive.layout import places_in
 from projections.archive.shelf import Shelf
 from projections.errors import StaleCheckpointError
-from projections.retention.apply_history import LOCK_PAUSE_S, LOCK_TRIES, drop_sums, pack_month, take_rows
+from projections.retention.apply_history import (
+    LOCK_PAUSE_S,
+    LOCK_TRIES,
+    delete_refused,
+    drop_sums,
+    pack_month,
+    take_rows,
+)
 from projections.retention.audit import Journal
 from projections.retention.errors import BusyError, StepRefusedError
 from projections.retention.inventory import Stores
@@ -26,6 +33,7 @@ from projections.retention.steps import (
     AnyStep,
     CutLog,
     DeleteFile,
+    DeleteRefused,
     DeleteRows,
     DeleteSegment,
     DropMonth,
@@ -109,6 +117,8 @@ class _Hands:
         match step:
             case DropMonth() | DeleteRows():
                 return await take_rows(self._history, step, stores.archive, stores.retention.exports)
+            case DeleteRefused():
+                return await delete_refused(self._history, step)
             case DropSums():
                 return await drop_sums(self._history, step)
             case PackMonth():

@@ -21,9 +21,9 @@ from projections.retention.parquet import export
 from projections.retention.policy import Action
 from projections.retention.postgres import PACKED, Session
 from projections.retention.selection import Selection, Span
-from projections.retention.selection_sql import Where, where_of
+from projections.retention.selection_sql import Where, refused_of, where_of
 from projections.retention.shelves import PARQUET
-from projections.retention.steps import DeleteRows, DropMonth, DropSums, PackMonth
+from projections.retention.steps import DeleteRefused, DeleteRows, DropMonth, DropSums, PackMonth
 
 LOCK_TRIES = 20
 LOCK_PAUSE_S = 0.25
@@ -57,6 +57,19 @@ async def take_rows(
         except RowsCameError:
             continue
     raise StepRefusedError(f"{step.table} is being written: try again later")
+
+
+async def delete_refused(connection: Session, step: DeleteRefused) -> int:
+    """Delete records that were no events; how many went."""
+    where, safe = refused_of(step.selection)
+
+    async def deleted() -> int:
+        done = await connection.execute(
+            f"DELETE FROM refused WHERE {where.text} AND {safe}", *where.arguments
+        )
+        return int(done.split()[1])
+
+    return await _unblocked(deleted)
 
 
 async def drop_sums(connection: Session, step: DropSums) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from events.positions import Partition, PositionVector
 from projections.retention.policy import Store
-from projections.retention.selection import Selection, Span
+from projections.retention.selection import RefusedSelection, Selection, Span
 
 PlacedSpans = tuple[tuple[int, Span], ...]
 """Spans with the number of their partition, of one topic; there may be several of one partition."""
@@ -27,7 +27,8 @@ class Consumer:
 class Month:
     """A monthly table of the history. Times [begin_us, end_us); a span per partition that covers all of its rows.
 
-    One that `stays` is not of a month: it takes what lies before or after all months, so it is emptied, never dropped.
+    One that `stays` is not of a month: it takes what lies before or after all months, so it is emptied, never dropped. What
+    lies after all months is as old as its record.
     """
 
     topic: str
@@ -43,6 +44,11 @@ class Month:
     @property
     def subject(self) -> str:
         return f"history/{self.table}"
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it takes what lies after all months: no event has happened then."""
+        return self.stays and self.begin_us > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +158,27 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedAsked:
+    """How many records that were no events are old enough, and how many of them may go?"""
+
+    policy: str
+    selection: RefusedSelection
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRows:
+    """All that are old enough with their offsets, and what is taken of them."""
+
+    rows: int
+    spans: PlacedSpans
+    taken: Counted
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """What the stores said to the questions."""
 
     cutoffs: Mapping[CutoffAsked, int | None]
     rows: Mapping[RowsAsked, Counted]
     offsets: Mapping[OffsetAsked, Mapping[int, int]]
+    refused: Mapping[RefusedAsked, RefusedRows] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from projections.live.store import LiveStore
 from projections.retention import postgres, shelves
 from projections.retention.holdings import Answers, Consumer, Holdings, Month, OffsetAsked, SumsMonth
 from projections.retention.log_begin import can_be_cut, held_by_log
-from projections.retention.plan import cutoffs_asked, offsets_asked, plan, rows_asked
+from projections.retention.plan import cutoffs_asked, offsets_asked, plan, refused_asked, rows_asked
 from projections.retention.policy import ROLLED_UP, Policies, Store
 from projections.retention.selection import Span
 from projections.retention.settings import RetentionSettings
@@ -87,7 +87,11 @@ async def _with_history(
             asked: await postgres.rows(connection, asked, by_table[asked.table])
             for asked in rows_asked(policies, holdings, now_us, cutoffs)
         }
-    return plan(policies, holdings, Answers(cutoffs, rows, offsets), now_us), holdings
+        refused = {
+            asked: await postgres.refused(connection, asked)
+            for asked in refused_asked(policies, holdings, now_us)
+        }
+    return plan(policies, holdings, Answers(cutoffs, rows, offsets, refused), now_us), holdings
 
 
 def _with_months(holdings: Holdings, months: list[Month], sums: list[SumsMonth]) -> Holdings:

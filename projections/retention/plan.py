@@ -18,6 +18,7 @@ from projections.retention.holdings import (
     Segment,
 )
 from projections.retention.plan_history import cutoffs_asked, history_steps, rows_asked
+from projections.retention.plan_refused import refused_asked, refused_steps
 from projections.retention.policy import ROLLED_UP, Action, Policies, Policy, Store
 from projections.retention.safe import consumed, safe_spans, why_not
 from projections.retention.selection import Span
@@ -33,7 +34,15 @@ from projections.retention.steps import (
     Plan,
 )
 
-__all__ = ["CutoffAsked", "RowsAsked", "cutoffs_asked", "offsets_asked", "plan", "rows_asked"]
+__all__ = [
+    "CutoffAsked",
+    "RowsAsked",
+    "cutoffs_asked",
+    "offsets_asked",
+    "plan",
+    "refused_asked",
+    "rows_asked",
+]
 
 AUDIT = "audit"
 """Its log is kept for ever; its rows of the history may go."""
@@ -55,6 +64,7 @@ def plan(policies: Policies, holdings: Holdings, answers: Answers, now_us: int) 
     """The steps in order: rows before their sums, the log before the archive, files last."""
     found = [
         *history_steps(policies, holdings, now_us, answers.cutoffs, answers.rows),
+        *refused_steps(policies, holdings, now_us, answers.refused),
         *_sums(policies, holdings, now_us),
         *_log(policies, holdings, answers, now_us),
     ]

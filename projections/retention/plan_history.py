@@ -33,9 +33,15 @@ class Candidate:
 
     def selection(self, safe: PlacedSpans) -> Selection:
         """Its rows, as far as they may go."""
-        spans = meet(self.month.spans, safe)
+        policy, spans = self.policy, meet(self.month.spans, safe)
+        by_record = self.month.is_late and policy.older_than is not None
         return Selection(
-            self.policy.tenants, self.except_tenants, self.policy.condition, self.before_us, spans
+            policy.tenants,
+            self.except_tenants,
+            policy.condition,
+            None if by_record else self.before_us,
+            spans,
+            self.before_us if by_record else None,
         )
 
 
@@ -159,6 +165,8 @@ def _due(
     """The months that are over the policy's limit, oldest first; with a time, only what occurred before it."""
     if policy.older_than is not None:
         yield from _before(policy, months, now_us - policy.older_than)
+        if policy.action is not Action.COMPRESS:
+            yield from ((month, now_us - policy.older_than) for month in months if month.is_late)
     elif policy.larger_than is not None:
         yield from _over(months, policy.larger_than, [month.bytes for month in months], short=0)
     elif policy.more_than is None:

@@ -34,6 +34,7 @@ class Store(StrEnum):
     """Where data lies."""
 
     HISTORY = "history"
+    REFUSED = "refused"
     ROLLUPS = "rollups"
     ARCHIVE = "archive"
     LOG = "log"
@@ -60,15 +61,17 @@ class Precision(StrEnum):
 
 ACTIONS: dict[Store, frozenset[Action]] = {
     Store.HISTORY: frozenset(Action),
+    Store.REFUSED: frozenset({Action.DELETE}),
     Store.ROLLUPS: frozenset({Action.DELETE}),
     Store.ARCHIVE: frozenset({Action.DELETE, Action.COMPRESS}),
     Store.LOG: frozenset({Action.DELETE}),
     Store.EXPORTS: frozenset({Action.DELETE}),
     Store.LEFTOVERS: frozenset({Action.DELETE}),
 }
-_BY_TOPIC = frozenset({Store.HISTORY, Store.ARCHIVE, Store.LOG})
+_BY_TOPIC = frozenset({Store.HISTORY, Store.REFUSED, Store.ARCHIVE, Store.LOG})
 _LIMITS: dict[Store, frozenset[str]] = {
     Store.HISTORY: frozenset({"older_than", "larger_than", "more_than"}),
+    Store.REFUSED: frozenset({"older_than"}),
     Store.ROLLUPS: frozenset({"older_than"}),
     Store.ARCHIVE: frozenset({"older_than", "larger_than", "more_than"}),
     Store.LOG: frozenset({"older_than", "more_than"}),

@@ -14,9 +14,17 @@ from projections.errors import HistoryUnavailableError
 from projections.history.months import EVENT_TABLES, ROLLUP_TABLES
 from projections.history.settings import HistorySettings
 from projections.history.tables import table_name
-from projections.retention.holdings import Counted, CutoffAsked, Month, RowsAsked, SumsMonth
+from projections.retention.holdings import (
+    Counted,
+    CutoffAsked,
+    Month,
+    RefusedAsked,
+    RefusedRows,
+    RowsAsked,
+    SumsMonth,
+)
 from projections.retention.selection import Span
-from projections.retention.selection_sql import filters_of, where_of
+from projections.retention.selection_sql import filters_of, refused_of, where_of
 from projections.retention.settings import RetentionSettings
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -106,6 +114,24 @@ async def rows(connection: Session, asked: RowsAsked, month: Month) -> Counted:
     count = sum(row["rows"] for row in found)
     first = tuple((row["log_partition"], row["first"]) for row in found)
     return Counted(count, month.bytes * count // max(1, month.rows), first)
+
+
+async def refused(connection: Session, asked: RefusedAsked) -> RefusedRows:
+    """See RefusedAsked; none before the sink has made the table."""
+    if await connection.fetchval("SELECT to_regclass('refused')") is None:
+        return RefusedRows(0, (), Counted(0, 0))
+    where, safe = refused_of(asked.selection)
+    found = await connection.fetch(
+        f"SELECT log_partition, count(*) AS rows, min(log_offset) AS first, max(log_offset) AS last, "
+        f"count(*) FILTER (WHERE {safe}) AS taken, min(log_offset) FILTER (WHERE {safe}) AS taken_first, "
+        f"coalesce(sum(pg_column_size(refused.*)) FILTER (WHERE {safe}), 0)::bigint AS bytes "
+        f"FROM refused WHERE {where.text} GROUP BY log_partition ORDER BY log_partition",
+        *where.arguments,
+    )
+    first = tuple((row["log_partition"], row["taken_first"]) for row in found if row["taken"])
+    taken = Counted(sum(row["taken"] for row in found), sum(row["bytes"] for row in found), first)
+    spans = tuple((row["log_partition"], Span(row["first"], row["last"] + 1)) for row in found)
+    return RefusedRows(sum(row["rows"] for row in found), spans, taken)
 
 
 def time_us(time: datetime) -> int:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from projections.retention.condition import Both, Compare, Condition, Either, IsNull, Not, OneOf, Value
 from projections.retention.glob import like
-from projections.retention.selection import Selection
+from projections.retention.selection import RefusedSelection, Selection, Span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Argument = str | int | float | bool | datetime
@@ -34,7 +34,7 @@ class Where:
 def where_of(selection: Selection) -> Where:
     """True for the rows that `selection.takes`, and never null."""
     where = Where()
-    where.text = " and ".join([_spans(selection, where), *_filters(selection, where)])
+    where.text = " and ".join([_spans(selection.spans, where), *_filters(selection, where)])
     return where
 
 
@@ -45,10 +45,20 @@ def filters_of(selection: Selection) -> Where:
     return where
 
 
+def refused_of(selection: RefusedSelection) -> tuple[Where, str]:
+    """True for what is old enough of the table `refused`, and the text that tells of it what lies within the spans."""
+    where = Where()
+    topic, before = where.bound(selection.topic, "text"), instant(selection.before_us)
+    where.text = f"topic = {topic} and appended_at < {where.bound(before, 'timestamptz')}"
+    return where, _spans(selection.spans, where)
+
+
 def _filters(selection: Selection, where: Where) -> list[str]:
     parts = []
     if selection.before_us is not None:
         parts.append(f"occurred_at < {where.bound(instant(selection.before_us), 'timestamptz')}")
+    if selection.appended_before_us is not None:
+        parts.append(f"appended_at < {where.bound(instant(selection.appended_before_us), 'timestamptz')}")
     if "*" not in selection.tenants:
         parts.append(_like(selection.tenants, where))
     if selection.except_tenants:
@@ -58,11 +68,11 @@ def _filters(selection: Selection, where: Where) -> list[str]:
     return parts
 
 
-def _spans(selection: Selection, where: Where) -> str:
+def _spans(spans: tuple[tuple[int, Span], ...], where: Where) -> str:
     ranges = [
         f"(log_partition = {where.bound(number, 'int')} and log_offset >= {where.bound(span.start, 'bigint')} "
         f"and log_offset < {where.bound(span.end, 'bigint')})"
-        for number, span in selection.spans
+        for number, span in spans
     ]
     return f"({' or '.join(ranges)})" if ranges else "false"
 

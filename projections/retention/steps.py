@@ -8,7 +8,7 @@ from pathlib import Path
 from events.ids import derived_id
 from events.positions import Partition
 from projections.retention.policy import Action, Store
-from projections.retention.selection import Selection, Span
+from projections.retention.selection import RefusedSelection, Selection, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,17 @@ class DeleteRows(Step):
     @property
     def what(self) -> str:
         return "delete_rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRefused(Step):
+    """Delete records of a topic that were no events."""
+
+    selection: RefusedSelection
+
+    @property
+    def what(self) -> str:
+        return "delete_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +146,17 @@ class DeleteFile(Step):
         return "delete_file"
 
 
-AnyStep = DropMonth | DeleteRows | PackMonth | DropSums | DeleteSegment | PackSegments | CutLog | DeleteFile
+AnyStep = (
+    DropMonth
+    | DeleteRows
+    | DeleteRefused
+    | PackMonth
+    | DropSums
+    | DeleteSegment
+    | PackSegments
+    | CutLog
+    | DeleteFile
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from projections.retention.steps import (
     AnyStep,
     CutLog,
     DeleteFile,
+    DeleteRefused,
     DeleteRows,
     DeleteSegment,
     DropMonth,
@@ -134,7 +135,7 @@ class World:
                         replace(one, packed=one.packed or one.place == step.place) for one in self.segments
                     ),
                 )
-            case DeleteFile():
+            case DeleteFile() | DeleteRefused():
                 return self
         assert_never(step)
 

@@ -30,6 +30,7 @@ def test_the_shipped_policies_are_those_of_the_categories() -> None:
     assert days == {
         "raw-usage": 90,
         "raw-signals": 90,
+        "refused-records": 90,
         "aggregated-metrics": 365,
         "audit-logs": 2557,
         "backup-data": 30,
