@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli.archive import archive_in
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, run
 from api.cli.output import AsJson, print_facts, print_json
@@ -44,6 +46,10 @@ def live(
         int, typer.Option(min=1, max=100, help="Generations to keep, the live one included.")
     ] = 2,
     until: UntilText = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--archive", help="Folder of the archive, for what the log no longer reaches back to."),
+    ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Drop what an interrupted rebuild has built instead of going on.")
     ] = False,
@@ -60,7 +66,9 @@ def live(
     from processors.rebuild.building import Options
 
     settings = load_settings()
-    options = Options(parallel, max_events_per_s, skip_bad, keep, anew)
+    if archive is not None:
+        archive_in(settings, archive)
+    options = Options(parallel, max_events_per_s, skip_bad, keep, anew, archive)
     if until is not None:
         build_as_of(settings, options, parse_until(until), dry_run=dry_run, as_json=as_json)
         return

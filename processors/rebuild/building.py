@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from events.codec import Codec
 from events.publisher import Publisher
 from events.reader import LogReader
 from events.settings import LogSettings
 from processors.folds import fold_factories
+from processors.rebuild.archived_log import ArchivedLog
 from processors.rebuild.bad_records import NothingAppended, lettered
 from processors.rebuild.kept_past import KeptPast
 from processors.rebuild.pace import Pace
@@ -20,6 +22,7 @@ from processors.rebuild.progress import Progress
 from processors.rebuild.slot_rebuild import SlotRebuild
 from processors.rebuild.target import Target, settled
 from processors.slot_runner import Ports
+from projections.archive.source import ArchiveSource
 from projections.live.generations import Generations
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
@@ -28,13 +31,17 @@ from projections.settings import LiveSettings
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a rebuild goes. `keep` is how many generations are left in the end, the live one among them."""
+    """How a rebuild goes. `keep` is how many generations are left in the end, the live one among them.
+
+    `archive` is the folder of the log's archive, for what the log no longer holds.
+    """
 
     parallel: int = 2
     max_events_per_s: int | None = None
     skips_bad: bool = False
     keep: int = 2
     anew: bool = False
+    archive: Path | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +62,10 @@ class Building:
     slots: tuple[Slot, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reader = LogReader(self.log)
+        archive = self.options.archive
+        self.reader = (
+            LogReader(self.log) if archive is None else ArchivedLog(self.log, ArchiveSource(archive))
+        )
         self.generations = Generations(self.follower.connection, self.live_settings.namespace)
         self.slots = tuple(
             Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(self.log.partitions)

@@ -29,3 +29,7 @@ class BadRecordError(RebuildError):
 
 class LiveBehindError(RebuildError):
     """What is asked for lies beyond what the live generation has folded."""
+
+
+class ArchiveUnusableError(RebuildError):
+    """The archive that was named is damaged, away, or that of another log."""

@@ -15,7 +15,7 @@ NOMINAL_EVENTS_PER_S = 15_000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Records [start, end) of one topic of a slot; `held` is what the log has of it."""
+    """Records [start, end) of one topic of a slot; `held` is what the log has of it, and its archive if one was named."""
 
     slot: Slot
     topic: str
@@ -76,8 +76,8 @@ def _check(part: Part) -> None:
     place = f"{part.topic}-{part.slot.partition}"
     if part.records and part.held.start > part.start:
         raise LogStartGoneError(
-            f"the log of {place} begins at {part.held.start}, and the state was folded from {part.start} on: it cannot be "
-            "rebuilt from this log alone. Restore the archive into a log first, then rebuild from that"
+            f"what can be read of {place} begins at {part.held.start}, and the state was folded from {part.start} on. What was "
+            "before: `interlock rebuild live --archive DIR`, of an archive that reaches back so far and up to where the log begins"
         )
     if part.end > part.held.end:
         raise LogEndsEarlyError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from events.alert_raised import AlertRaised
 from events.breaker_overridden import OverrideMode
 from events.provider_changed import BreakerPolicy
+from events.until import Until
+from processors.rebuild.as_of import BuiltAsOf, RebuildAsOf
 from processors.rebuild.building import Options
 from processors.rebuild.progress import Progress
 from processors.rebuild.rebuild import Outcome, Rebuild
@@ -27,6 +29,16 @@ async def rebuilt(rig: Rig, options: Options | None = None) -> Outcome:
         outcome = await rebuild_of(rig, store, options).run()
     await rig.store.follow()
     return outcome
+
+
+async def built(rig: Rig, until: Until, options: Options | None = None) -> BuiltAsOf:
+    """Build a generation as of an earlier time."""
+    progress = Progress(lambda *_: None)
+    told: list[str] = []
+    async with LiveStore(rig.live) as store:
+        return await RebuildAsOf(
+            rig.log, store, rig.codec, rig.publisher, options or Options(), progress, told.append, until
+        ).run()
 
 
 def generations_of(rig: Rig) -> Generations:

@@ -9,28 +9,16 @@ import pytest
 
 from events.breaker_overridden import OverrideMode
 from events.positions import Partition
-from events.until import Until, UntilPositions, UntilTime
-from processors.rebuild.as_of import BuiltAsOf, RebuildAsOf
+from events.until import UntilPositions, UntilTime
 from processors.rebuild.building import Options
 from processors.rebuild.compare import compare
 from processors.rebuild.errors import LiveBehindError
-from processors.rebuild.progress import Progress
 from processors.rebuild.switch import switch
 from projections.live.generations import GenerationError, Stage
 from projections.live.store import LiveStore
-from tests.integration.rebuild.site import generations_of, rebuilt
+from tests.integration.rebuild.site import built, generations_of, rebuilt
 from tests.integration.rig import Rig
 from tests.integration.traffic import Traffic, failed, overridden, usage
-
-
-async def built(rig: Rig, until: Until, options: Options | None = None) -> BuiltAsOf:
-    """Build one."""
-    progress = Progress(lambda *_: None)
-    told: list[str] = []
-    async with LiveStore(rig.live) as store:
-        return await RebuildAsOf(
-            rig.log, store, rig.codec, rig.publisher, options or Options(), progress, told.append, until
-        ).run()
 
 
 async def left_behind(rig: Rig) -> int:
