@@ -155,6 +155,14 @@ def _budgets(outcome: Outcome) -> Document:
             "same": alerts.same,
             "added": [_reached(one) for one in alerts.added],
             "removed": [_reached(one) for one in alerts.removed],
+            "moved": [
+                _reached(tried)
+                | {
+                    "recorded_at": format_time_us(again.at_us),
+                    "later_by_s": seconds(tried.at_us - again.at_us),
+                }
+                for again, tried in alerts.moved
+            ],
         },
         "overruns": {
             "recorded": [_overrun(one) for one in outcome.overruns_recorded],
@@ -174,6 +182,26 @@ def _reached(one: Reached) -> Document:
         "spent_usd": format_usd(one.spent_nano_usd),
         "limit_usd": format_usd(one.limit_nano_usd),
     }
+
+
+def alert_rows(alerts: Document) -> list[tuple[str, str, str, str, str, str, str]]:
+    """Rows of a table of those that differ: how, when, when it was, which budget, reached, spent and limit in US dollars."""
+    found = [(sign, one) for sign in ("added", "removed") for one in alerts[sign]]
+    found += [("earlier" if one["later_by_s"] < 0 else "later", one) for one in alerts["moved"]]
+    return [
+        (
+            sign,
+            one["at"],
+            one.get("recorded_at", ""),
+            f"{one['tenant']}/{one['budget_id']}",
+            f"{one['percent']}%",
+            one["spent_usd"],
+            one["limit_usd"],
+        )
+        for sign, one in sorted(
+            found, key=lambda each: (each[1]["at"], each[1]["tenant"], each[1]["percent"])
+        )
+    ]
 
 
 def _overrun(one: Overrun) -> Document:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from api.backtest.document import Document, changed_cells, changes, document, summed
+from api.backtest.document import Document, alert_rows, changed_cells, changes, document, summed
 from api.backtest.plot import Lane, bars, lanes
 from events.money import format_usd
 from processors.backtest.calls import changed_calls
@@ -79,7 +79,10 @@ def _tiles(outcome: Outcome, found: Document) -> str:
         (f"+{breakers['added']} −{breakers['removed']}", f"transitions; {breakers['same']} are the same"),
         (f"{refused['failed']:,}", f"failed calls spared; {refused['others']:,} others refused"),
         (f"{down[1]:,.0f} s", f"downtime of models; it was {down[0]:,.0f} s"),
-        (f"+{len(alerts['added'])} −{len(alerts['removed'])}", "budget alerts"),
+        (
+            f"+{len(alerts['added'])} −{len(alerts['removed'])}",
+            f"budget alerts; {len(alerts['moved'])} at another time",
+        ),
         (str(len(overruns["tried"])), f"periods overrun; it was {len(overruns['recorded'])}"),
         (_usd(total.tried_nano_usd), f"USD; it was {_usd(total.recorded_nano_usd)}"),
     ]
@@ -192,11 +195,7 @@ def _downtime(outcome: Outcome) -> str:
 
 def _budgets(found: Document) -> str:
     alerts, overruns = found["budgets"]["alerts"], found["budgets"]["overruns"]
-    changed = [
-        (sign, (sign, one["at"], *_budget_cells(one)))
-        for sign in ("added", "removed")
-        for one in alerts[sign]
-    ]
+    changed = [(row[0], row) for row in alert_rows(alerts)]
     over = [
         (
             "",
@@ -216,9 +215,9 @@ def _budgets(found: Document) -> str:
         [
             "<h2>Spend against limits</h2><h3>Alerts</h3>",
             _table(
-                ("", "when", "budget", "reached", "spent USD", "limit USD"),
+                ("", "when", "it was", "budget", "reached", "spent USD", "limit USD"),
                 changed[:MOST_ROWS],
-                "No alert would have been added or removed.",
+                "No alert would have been added, removed or moved.",
                 len(changed) - MOST_ROWS,
             ),
             "<h3>Periods that were spent whole</h3>",

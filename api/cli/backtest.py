@@ -177,21 +177,13 @@ def _show_downtime(downtime: list[dict[str, Any]]) -> None:
 
 
 def _show_budgets(budgets: dict[str, Any]) -> None:
-    alerts = [
-        (
-            one["at"],
-            sign,
-            f"{one['tenant']}/{one['budget_id']}",
-            f"{one['percent']}%",
-            one["spent_usd"],
-            one["limit_usd"],
-        )
-        for sign in ("added", "removed")
-        for one in budgets["alerts"][sign]
-    ]
+    from api.backtest.document import alert_rows
+
+    alerts = alert_rows(budgets["alerts"])
     _titled("Budget alerts")
-    columns = ("when", "", "budget", "reached", "spent USD", "limit USD")
-    print_table(columns, alerts[:SHOWN], empty=f"the same {budgets['alerts']['same']}, none added or removed")
+    columns = ("", "when", "it was", "budget", "reached", "spent USD", "limit USD")
+    same = budgets["alerts"]["same"]
+    print_table(columns, alerts[:SHOWN], empty=f"the same {same}, none added, removed or moved")
     _more(len(alerts) - SHOWN)
     over = [
         (one["at"], side, f"{one['tenant']}/{one['budget_id']}", one["limit_usd"], one["over_usd"])

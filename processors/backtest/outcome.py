@@ -31,9 +31,16 @@ class Alerts:
         return _in_order(one for key, one in self.again.items() if key not in self.tried)
 
     @property
+    def moved(self) -> list[tuple[Reached, Reached]]:
+        """Raised by both at different times: by the recorded settings, and by the policy."""
+        later = _in_order(one for key, one in self.tried.items() if key in self.again)
+        pairs = [(self.again[one.alert_id], one) for one in later]
+        return [(again, tried) for again, tried in pairs if again.at_us != tried.at_us]
+
+    @property
     def same(self) -> int:
-        """Raised by both."""
-        return len(self.again.keys() & self.tried.keys())
+        """Raised by both at the same time."""
+        return len(self.again.keys() & self.tried.keys()) - len(self.moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ class Outcome:
             not any(run.added.count or run.removed.count for run in self.deployments.values())
             and not self.alerts.added
             and not self.alerts.removed
+            and not self.alerts.moved
             and _ids(self.overruns_recorded) == _ids(self.overruns_tried)
             and all(cost.recorded_nano_usd == cost.tried_nano_usd for cost in self.costs.values())
         )

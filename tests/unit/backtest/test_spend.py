@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.backtest.document import alert_rows, document
 from events.alert_raised import AlertKind, AlertRaised, AlertSeverity
 from events.budget_changed import BudgetChange, BudgetChanged, BudgetPeriod
 from events.catalogue import TOPIC_OF_EVENT
@@ -83,6 +84,23 @@ def test_a_lower_limit_alerts_and_overruns_when_the_spend_reaches_it() -> None:
     assert (over.spent_nano_usd, over.reached.limit_nano_usd, over.is_hard) == (6 * USD, 4 * USD, True)
     assert not outcome.changes_nothing
     assert outcome.is_reproduced
+
+
+def test_an_alert_of_both_sides_is_told_when_it_moves() -> None:
+    """Half of eight dollars is spent later than half of four; what both raise at once is the same."""
+    given = Ledgers()
+    given.append(budget(4 * USD, soft_limits_percent=(50,)), 0)
+    for at in range(1, 7):
+        given.call(at)
+    outcome = backtest(given.log, TriedPolicy(budgets=(budget(8 * USD, soft_limits_percent=(50,)),)))
+    assert (outcome.alerts.added, outcome.alerts.removed, outcome.alerts.same) == ([], [], 0)
+    [(again, tried)] = outcome.alerts.moved
+    assert [(one.at_us - NOON_US) // 10**6 for one in (again, tried)] == [2, 4]
+    assert not outcome.changes_nothing
+    [row] = alert_rows(document(outcome)["budgets"]["alerts"])
+    assert row[:3] == ("later", "2023-11-15T12:00:04Z", "2023-11-15T12:00:02Z")
+    same = backtest(given.log, TriedPolicy(budgets=(budget(4 * USD, soft_limits_percent=(50,)),)))
+    assert (same.alerts.moved, same.alerts.same) == ([], 1)
 
 
 def test_a_budget_that_is_not_there_alerts_nobody() -> None:
