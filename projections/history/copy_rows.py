@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from projections.history.avro_columns import PADDING, Bytes, Ints, Mask
+from projections.history.avro_columns import PADDING, Bytes, Ints, Mask, Some
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -32,6 +32,16 @@ class TextColumn:
     source: Bytes
     starts: Ints
     lengths: Ints
+
+
+@dataclass(slots=True)
+class ReadyColumns:
+    """Some columns side by side as bytes of COPY, their lengths included; in a source with a chunk after the last."""
+
+    source: Bytes
+    starts: Ints
+    lengths: Ints
+    columns: int
 
 
 @dataclass(slots=True)
@@ -57,7 +67,7 @@ class BytesColumn:
     values: bytes | Bytes
 
 
-Varying = TextColumn | MaybeNumberColumn
+Varying = ReadyColumns | TextColumn | MaybeNumberColumn
 Fixed = NumberColumn | BytesColumn
 
 
@@ -66,23 +76,25 @@ def copy_rows(varying: Sequence[Varying], fixed: Sequence[Fixed], count: int) ->
     block = _block(fixed, count)
     length_of_block = block.shape[1]
     assert length_of_block >= CHUNK, "a chunk would reach into the next row"
-    sizes = np.full(count, 2 + _LENGTH * len(varying) + length_of_block, np.int64)
-    payloads = [_payload(column) for column in varying]
-    for payload in payloads:
-        sizes += payload
+    sizes = np.full(count, 2 + length_of_block, np.int64)
+    of_varying = [_sizes(column) for column in varying]
+    for of_column in of_varying:
+        sizes += of_column
     ends = np.cumsum(sizes)
     out = np.empty(int(ends[-1]), np.uint8)
     at = ends - sizes
-    anywhere(out, ">i2")[at] = len(varying) + len(fixed)
+    number = sum(column.columns if isinstance(column, ReadyColumns) else 1 for column in varying) + len(fixed)
+    anywhere(out, ">i2")[at] = number
     at += 2
-    for column, payload in zip(varying, payloads, strict=True):
+    for column, of_column in zip(varying, of_varying, strict=True):
         match column:
+            case ReadyColumns():
+                _write_chunks(column, out, at, 0)
             case TextColumn():
                 _write_text(column, out, at)
             case MaybeNumberColumn():
                 _write_number(column, out, at)
-        at += payload
-        at += _LENGTH
+        at += of_column
     anywhere(out, f"V{length_of_block}")[at] = _items(block)
     return out.tobytes()
 
@@ -93,12 +105,19 @@ def anywhere(held: Bytes, dtype: str) -> npt.NDArray[Any]:
     return np.ndarray((len(held) - kind.itemsize + 1,), kind, buffer=held, strides=(1,))  # type: ignore[call-overload, no-any-return, unused-ignore]
 
 
-def _payload(column: Varying) -> Ints:
+def text_of_copy(text: bytes | None) -> bytes:
+    """A column of text in one row."""
+    return b"\xff" * _LENGTH if text is None else len(text).to_bytes(_LENGTH) + text
+
+
+def _sizes(column: Varying) -> Ints:
     match column:
+        case ReadyColumns():
+            return column.lengths
         case TextColumn():
-            return np.maximum(column.lengths, 0)
+            return np.maximum(column.lengths, 0) + _LENGTH
         case MaybeNumberColumn():
-            return np.where(column.null, 0, 8)
+            return np.where(column.null, _LENGTH, _LENGTH + 8)
 
 
 def _write_text(column: TextColumn, out: Bytes, at: Ints) -> None:
@@ -110,9 +129,17 @@ def _write_text(column: TextColumn, out: Bytes, at: Ints) -> None:
     first = source[starts - _LENGTH]
     _inside(first, 0, ">i4")[:] = lengths
     target[at] = first
-    for done in range(chunk - _LENGTH, longest, chunk):
-        left = np.flatnonzero(lengths > done)
-        target[at[left] + (_LENGTH + done)] = source[starts[left] + done]
+    if longest > chunk - _LENGTH:
+        _write_chunks(column, out, at + _LENGTH, chunk - _LENGTH)
+
+
+def _write_chunks(column: TextColumn | ReadyColumns, out: Bytes, at: Ints, done: int) -> None:
+    """What comes after so many bytes of each; `at` is where the first ones are, or go."""
+    source, target = anywhere(column.source, f"V{CHUNK}"), anywhere(out, f"V{CHUNK}")
+    for start in range(done, int(column.lengths.max(initial=0)), CHUNK):
+        further = column.lengths > start
+        left: Some = slice(None) if further.all() else np.flatnonzero(further)
+        target[at[left] + start] = source[column.starts[left] + start]
 
 
 def _write_number(column: MaybeNumberColumn, out: Bytes, at: Ints) -> None:

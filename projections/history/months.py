@@ -34,7 +34,7 @@ _NO_SUMMARY_YET = """
     SELECT brin_desummarize_range(indexrelid::regclass, 0) FROM pg_index
     JOIN pg_class AS of_index ON of_index.oid = indexrelid
     JOIN pg_am ON pg_am.oid = of_index.relam
-    WHERE indrelid = to_regclass($1) AND amname = 'brin'
+    WHERE indrelid = ANY($1::text[]::regclass[]) AND amname = 'brin'
 """
 
 Month = NewType("Month", int)
@@ -67,7 +67,10 @@ async def create_months(connection: Connection, tables: Iterable[str], months: I
     inside = sorted(month for month in months if FIRST_YEAR <= month // 12 < END_YEAR)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _ONE_AT_A_TIME)
-        return [name for table in tables for name in await _create_missing(connection, table, inside)]
+        made = [name for table in tables for name in await _create_missing(connection, table, inside)]
+        if made:
+            await connection.execute(_NO_SUMMARY_YET, made)
+        return made
 
 
 async def _create_missing(connection: Connection, table: str, months: Iterable[Month]) -> list[str]:
@@ -92,7 +95,6 @@ async def _create(connection: Connection, table: str, month: Month) -> str:
         f"ALTER TABLE {table} ATTACH PARTITION {name} "
         f"FOR VALUES FROM ('{first_day(month)}') TO ('{first_day(Month(month + 1))}')"
     )
-    await connection.execute(_NO_SUMMARY_YET, name)
     return name
 
 

@@ -12,8 +12,8 @@ from projections.history.avro_columns import Columns, Ints, Numbers, Some
 from projections.history.rollup_sums import BUCKETS, Sums
 from projections.history.rollups import OTHER_OUTCOMES, SUM_COLUMNS, Grain
 from projections.history.sketch import bucket_of
+from projections.history.usage_callers import Callers, Names
 
-NAMES_KEPT = 100_000
 LARGEST_SUMMED = 2**48
 """A figure beyond it is left to the general way, so that no sum of a batch can overflow."""
 
@@ -22,28 +22,6 @@ _MINUTE_US = Grain.MINUTE.length_us
 _TABLE_MS = 16_384
 _BUCKETS = np.array([bucket_of(ms) for ms in range(_TABLE_MS)], np.int64)
 
-Names = tuple[str, str, str, str, str]
-"""Tenant, provider, model, region, user; what is absent is empty text."""
-
-
-class Callers:
-    """The names of callers by their bytes in a record, a bounded number of them."""
-
-    def __init__(self) -> None:
-        self._names: dict[bytes, Names] = {}
-
-    def names(self, columns: Columns, told: bytes, record: int) -> Names:
-        """Who called in a record, where the bytes `told` say that."""
-        names = self._names.get(told)
-        if names is None:
-            if len(self._names) >= NAMES_KEPT:
-                self._names.clear()
-            tenant, provider, model, region, user = (
-                columns.text(name, record) for name in ("tenant", "provider", "model", "region", "user")
-            )
-            names = self._names[told] = (tenant, provider, model, region, user)
-        return names
-
 
 @dataclass(slots=True)
 class UsageCalls:
@@ -51,17 +29,15 @@ class UsageCalls:
 
     kinds: Sequence[OutcomeKind]
     callers: Callers
-    _numbers: dict[bytes, int] = field(default_factory=dict)
-    _of_names: dict[Names, int] = field(default_factory=dict)
     _blocks: list[Ints] = field(default_factory=lambda: [np.zeros((4 + len(SUMMED), 0), np.int64)])
 
-    def add(self, columns: Columns, good: Some) -> None:
-        """Calls that are in these records."""
+    def add(self, columns: Columns, good: Some, callers: Ints) -> None:
+        """Calls that are in these records; the number of each one's caller."""
         figures = [_numbers(columns, name).values[good] for name in SUMMED]
         unpriced = _numbers(columns, "cost_nano_usd").null[good]
         minutes = _numbers(columns, "occurred_at").values[good] // _MINUTE_US
         outcomes = _numbers(columns, "outcome").values[good]
-        self._blocks.append(np.array([self._callers(columns, good), minutes, outcomes, unpriced, *figures]))
+        self._blocks.append(np.array([callers, minutes, outcomes, unpriced, *figures]))
 
     def by_grain(self) -> dict[Grain, Sums]:
         """What all of them come to."""
@@ -69,25 +45,10 @@ class UsageCalls:
         by_hour = by_minute.coarser(Grain.HOUR)
         return {Grain.MINUTE: by_minute, Grain.HOUR: by_hour, Grain.DAY: by_hour.coarser(Grain.DAY)}
 
-    def _callers(self, columns: Columns, good: Some) -> list[int]:
-        """The number of each record's caller: of its names, whatever else its bytes say of teams and organisations."""
-        blob, numbers = columns.blob, self._numbers
-        tenants = columns.spans("tenant", "correlation_id", good)
-        callers = columns.spans("provider", "api_key", good)
-        found: list[int] = []
-        for at, ((tenant, tenant_end), (caller, caller_end)) in enumerate(zip(tenants, callers, strict=True)):
-            told = blob[tenant:tenant_end] + blob[caller:caller_end]
-            number = numbers.get(told)
-            if number is None:
-                names = self.callers.names(columns, told, at if isinstance(good, slice) else int(good[at]))
-                number = numbers[told] = self._of_names.setdefault(names, len(self._of_names))
-            found.append(number)
-        return found
-
     def _by_minute(self, calls: Ints) -> Sums:
         caller, minute, outcome, unpriced, *figures = calls
-        told, groups = np.unique(minute * len(self._of_names) + caller, return_inverse=True)
-        names = list(self._of_names)
+        names, number_of = self._names(caller)
+        told, groups = np.unique(minute * len(names) + number_of[caller], return_inverse=True)
         keys = [(at // len(names) * _MINUTE_US, *names[at % len(names)]) for at in told.tolist()]
         size = len(keys)
         kinds = np.bincount(groups * len(self.kinds) + outcome, minlength=size * len(self.kinds))
@@ -115,6 +76,14 @@ class UsageCalls:
         entries, counts = np.unique(groups * BUCKETS + _buckets(figures[-1]), return_counts=True)
         sums = np.column_stack([totals[name] for name in SUM_COLUMNS])
         return Sums(keys, sums, entries // BUCKETS, entries % BUCKETS, counts)
+
+    def _names(self, callers: Ints) -> tuple[list[Names], Ints]:
+        """The names of these callers, and which has which: those of several teams may have the same."""
+        numbers: dict[Names, int] = {}
+        number_of = np.zeros(len(self.callers.names), np.int64)
+        for caller in np.unique(callers).tolist():
+            number_of[caller] = numbers.setdefault(self.callers.names[caller], len(numbers))
+        return list(numbers), number_of
 
 
 def _sum(groups: Ints, values: Ints, size: int) -> Ints:

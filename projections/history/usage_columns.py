@@ -23,7 +23,8 @@ from projections.history.copy_rows import (
 )
 from projections.history.database import POSTGRES_EPOCH_US
 from projections.history.tables import LOG_COLUMNS, Column, Table
-from projections.history.usage_calls import LARGEST_SUMMED, SUMMED, Callers, UsageCalls
+from projections.history.usage_callers import CallerFields, Callers
+from projections.history.usage_calls import LARGEST_SUMMED, SUMMED, UsageCalls
 
 EMPTY_JSONB = b"\x01{}"
 ID_BYTES = 36
@@ -49,25 +50,26 @@ class UsageColumns:
 
     def __init__(self, table: Table, header: bytes, schema: Any) -> None:
         self._reader = ColumnReader(header, schema)
-        self._varying = [column for column in table.fields if _varies(column)]
-        self._fixed = [column for column in table.fields if not _varies(column)]
+        self._callers = Callers(CallerFields.of_schema(schema))
+        further = [column for column in table.fields if column.name not in self._callers.fields.names]
+        self._varying = [column for column in further if _varies(column)]
+        self._fixed = [column for column in further if not _varies(column)]
         self.column_names = [
+            *self._callers.fields.names,
             *(column.name for column in (*self._varying, *self._fixed)),
             *(name for name, _ in LOG_COLUMNS),
         ]
-        order = [one["name"] for one in schema["fields"]]
-        if not set(order[order.index("provider") : order.index("api_key")]) >= {"model", "region", "user"}:
-            raise ValueError("a caller's fields do not stand together")
         (outcome,) = [one["type"] for one in schema["fields"] if one["name"] == "outcome"]
         self._kinds = [OutcomeKind(symbol) for symbol in outcome["symbols"]]
         names = [kind.encode() for kind in self._kinds]
         self._names = np.frombuffer(bytes(PADDING) + b"".join(names) + bytes(PADDING), np.uint8)
         self._lengths = np.array([len(name) for name in names])
         self._starts = PADDING + np.cumsum(self._lengths) - self._lengths
-        self._callers = Callers()
 
     def calls(self) -> UsageCalls:
         """What blocks of a batch are counted in."""
+        if self._callers.full:
+            self._callers = Callers(self._callers.fields)
         return UsageCalls(self._kinds, self._callers)
 
     def block(
@@ -81,20 +83,24 @@ class UsageColumns:
         columns = self._reader.read([record.value for record in records])
         texts, ids_in_bytes = _ids(columns)
         _mark_extreme(columns)
+        callers = calls.callers.numbers(columns)
         ids = _fresh_ids(columns, texts, seen)
         good = slice(None) if not columns.odd.any() else np.flatnonzero(~columns.odd)
         offsets = np.array([record.offset for record in records])[good]
         if not len(offsets):
             return UsageBlock(columns.odd, set(), b"")
         times_ms = np.array([record.timestamp for record in records])[good]
-        varying = [self._varying_column(columns, column, good) for column in self._varying]
+        varying = [
+            calls.callers.columns(callers[good]),
+            *(self._varying_column(columns, column, good) for column in self._varying),
+        ]
         fixed = [
             *(_fixed_column(columns, column, ids_in_bytes, good) for column in self._fixed),
             BytesColumn(partition.to_bytes(4)),
             NumberColumn(offsets, 8),
             NumberColumn(times_ms * 1000 - POSTGRES_EPOCH_US, 8),
         ]
-        calls.add(columns, good)
+        calls.add(columns, good, callers[good])
         return UsageBlock(columns.odd, ids, copy_rows(varying, fixed, len(offsets)))
 
     def _varying_column(self, columns: Columns, column: Column, good: Some) -> Varying:

@@ -18,7 +18,7 @@ from projections.history.rows import Batch, RowReader
 from projections.history.table_writer import BAD_VALUES
 from projections.history.usage_columns import UsageColumns
 
-BLOCK_RECORDS = 4_000
+BLOCK_RECORDS = 2_000
 
 
 class UsageCopy:

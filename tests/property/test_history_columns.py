@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from events.catalogue import TOPICS
 from events.envelope import OutcomeKind
 from events.positions import Partition
+from projections.history import usage_callers
 from projections.history.database import POSTGRES_EPOCH_US
 from projections.history.recent import Recent
 from projections.history.rollup_sums import Sums, every_grain
@@ -43,6 +46,7 @@ def values(draw: st.DrawFn) -> bytes | None:
         request_id=draw(texts),
         user=draw(st.none() | texts),
         region=draw(st.none() | st.sampled_from(["", "eu"])),
+        org=draw(st.none() | texts | st.sampled_from(["x" * 70, "x" * 80, "x" * 600])),
         team=draw(st.none() | st.sampled_from(["a", "b"])),
         error=draw(st.none() | texts | st.just("x" * 900)),
         correlation_id=draw(st.none() | texts),
@@ -164,3 +168,34 @@ def test_the_quick_way_takes_every_plain_call(count: int, again: int) -> None:
     seen = {events[0].event_id}
     block = COLUMNS.block(3, records, (seen,), COLUMNS.calls())
     assert block.odd.tolist() == [number == 0 or number >= count for number in range(count + again)]
+
+
+def test_callers_that_are_not_told_apart_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that come to the same number are never taken for one another."""
+    monkeypatch.setattr(usage_callers, "_FACTORS", np.zeros_like(usage_callers._FACTORS))
+    columns = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+    calls = columns.calls()
+    assert columns.block(3, calls_of("ann", "bob", "ann"), (), calls).odd.tolist() == [False, True, False]
+    assert [key[-1] for key in calls.by_grain()[Grain.DAY].keys] == ["ann"]
+
+
+def test_the_callers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch begins with none when there are too many, and what another one has counted stays."""
+    monkeypatch.setattr(usage_callers, "KEPT", 2)
+    columns = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+    first = columns.calls()
+    columns.block(3, calls_of("ann", "bob", "cid"), (), first)
+    second = columns.calls()
+    columns.block(3, calls_of("dan"), (), second)
+    columns.block(3, calls_of("bob"), (), first)
+    assert second.callers is not first.callers
+    assert [key[-1] for key in first.by_grain()[Grain.DAY].keys] == ["ann", "bob", "cid"]
+    assert [key[-1] for key in second.by_grain()[Grain.DAY].keys] == ["dan"]
+
+
+def calls_of(*users: str) -> list[Record]:
+    """A call of each."""
+    return [
+        Record("interlock.usage", 3, offset, NOW_US // 1000, b"acme", CODEC.encode(usage(user=user)))
+        for offset, user in enumerate(users)
+    ]

@@ -138,7 +138,7 @@ async def test_a_sink_started_before_its_postgres_finds_it_later(tmp_path: Path)
 async def test_a_hanging_postgres_is_unavailable_within_the_bound(tmp_path: Path) -> None:
     """A server that is stopped, not gone, holds nobody up; what was not answered was written whole or not at all."""
     async with PostgresServer(tmp_path) as server:
-        place = place_on(server.address, write_timeout_s=1.0, connect_timeout_s=1.0)
+        place = place_on(server.address, write_timeout_s=2.0, connect_timeout_s=1.0)
         async with place.sink() as sink:
             await sink.open(USAGE)
             await sink.write(USAGE, 0, records([usage()]))
