@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from events.alert_raised import AlertRaised
 from events.budget_changed import BudgetChange, BudgetChanged
-from events.money import format_usd
 from processors.budget.decide import alerts
 from processors.budget.headroom import Headroom
 from projections.live.budget import Budget, Budgets, evolve
@@ -88,12 +87,6 @@ class Reached:
             alert.limit_nano_usd or 0,
         )
 
-    def __str__(self) -> str:
-        return (
-            f"{self.tenant}/{self.budget_id} {self.percent}%: "
-            f"{format_usd(self.spent_nano_usd)} of {format_usd(self.limit_nano_usd)} USD"
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
@@ -148,10 +141,6 @@ class Ledger:
             if near.budgets:
                 self._raise(kept, near, nodes, clock_us, counts=counts)
                 self._headroom.measure(near, nodes, self.spend.of(tenant))
-
-    def budgets(self, tenant: str) -> Budgets:
-        """The budgets of a tenant as they are now."""
-        return self._kept(tenant).plain
 
     def overruns(self) -> list[Overrun]:
         """All periods that were spent whole, with what they have come to by now."""

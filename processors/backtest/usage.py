@@ -79,7 +79,7 @@ class UsageBacktest:
         self._begins_us = begins_us
         self._has_begun = False
         self._seen = Seen()
-        self._stretch = -1
+        self._turns_ms = 0
         self._sums: dict[tuple[Caller, int], _Sums] = {}
         nodes = _nodes([*(event for _, event in changes), *tried])
         self._spend = Spend(nodes)
@@ -92,7 +92,7 @@ class UsageBacktest:
         decode, check, seen = self._codec.decode_record, self._soundness.check, self._seen
         for record in records:
             if record.timestamp > self.clock_ms:
-                if record.timestamp // STRETCH_MS != self._stretch:
+                if record.timestamp >= self._turns_ms:
                     self._turn(record.timestamp)
                 self.clock_ms = record.timestamp
                 seen.turn(self.clock_ms, record.offset)
@@ -124,12 +124,14 @@ class UsageBacktest:
     def _turn(self, clock_ms: int) -> None:
         """A stretch is over: charge it, then take the budgets that changed before the next one."""
         self._flush()
-        self._stretch = clock_ms // STRETCH_MS
-        self._take_changes(min(clock_ms, self._begins_us // 1000 - 1))
+        self._turns_ms = (clock_ms // STRETCH_MS + 1) * STRETCH_MS
+        self._take_changes(min(clock_ms, (self._begins_us - 1) // 1000))
         if not self._has_begun and clock_ms * 1000 >= self._begins_us:
             self._has_begun = True
             for event in self._to_try.values():
                 self.tried.change(replace(event, occurred_at=self._begins_us), clock_ms * 1000, counts=True)
+        if not self._has_begun:
+            self._turns_ms = min(self._turns_ms, -(-self._begins_us // 1000))
         self._take_changes(clock_ms)
 
     def _take_changes(self, to_ms: int) -> None:

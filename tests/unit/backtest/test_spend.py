@@ -31,18 +31,18 @@ class Ledgers:
 
     log: MemoryLog = field(default_factory=lambda: MemoryLog(LogSettings(partitions=2)))
 
-    def append(self, event: Event, after_s: int) -> None:
+    def append(self, event: Event, after_s: float) -> None:
         """One event."""
         topic = TOPIC_OF_EVENT[type(event)]
         key = topic.key_of(event).encode()
-        record = record_of(key, shipped_codec().encode(event), NOON_US // 1000 + after_s * 1000)
+        record = record_of(key, shipped_codec().encode(event), NOON_US // 1000 + round(after_s * 1000))
         self.log.append(topic.name, partition_of(key, 2), record)
 
-    def call(self, after_s: int, cost: int | None = USD, *, tenant: str = "acme", **more: Any) -> None:
+    def call(self, after_s: float, cost: int | None = USD, *, tenant: str = "acme", **more: Any) -> None:
         """One call that went well."""
         values: dict[str, Any] = {
             "event_id": derived_id("call", f"{tenant}-{after_s}"),
-            "occurred_at": NOON_US + after_s * 10**6,
+            "occurred_at": NOON_US + round(after_s * 10**6),
             "source": "test",
             "tenant": tenant,
             "request_id": "r",
@@ -144,6 +144,17 @@ def test_spend_before_the_time_asked_about_counts_but_is_not_told() -> None:
     assert {one.at_us for one in outcome.alerts.added} == {NOON_US + 4_000_000}
     [cost] = outcome.costs.values()
     assert (cost.calls, cost.recorded_nano_usd) == (1, USD)
+
+
+def test_a_time_within_a_second_divides_its_calls() -> None:
+    """What came before it belongs to the one part, what came after it to the other."""
+    given = Ledgers()
+    for at in (4.2, 4.5, 4.7):
+        given.call(at)
+    middle_us = NOON_US + 4_400_001
+    after = backtest(given.log, from_us=middle_us)
+    before = backtest(given.log, to_us=middle_us)
+    assert [sum(cost.calls for cost in one.costs.values()) for one in (before, after)] == [1, 2]
 
 
 def test_new_prices_are_charged_to_the_budgets() -> None:
