@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from processors.retry import until_done
-from projections.live.slots import Slot
+from projections.live.commit import Lease
 from projections.live.store import LiveStore
 
 MOST_STATES = 200_000
@@ -27,11 +27,13 @@ Decoder = Callable[[bytes], State]
 class States:
     """Read-through memory of one slot's states by key (`kind:id`). Writes are absolute values, taken once a batch.
 
+    `lease` is the owner's, under which alone anything is read.
+
     Bounded in two generations: what is not asked for while a new one fills goes with the old one.
     """
 
-    def __init__(self, slot: Slot, store: LiveStore, decoders: Mapping[str, Decoder]) -> None:
-        self._slot = slot
+    def __init__(self, lease: Lease, store: LiveStore, decoders: Mapping[str, Decoder]) -> None:
+        self._lease = lease
         self._store = store
         self._decoders = decoders
         self._held: dict[str, State | None] = {}
@@ -39,7 +41,10 @@ class States:
         self._changed: dict[str, State | None] = {}
 
     async def load(self, keys: Iterable[str]) -> None:
-        """Make sure that the states of these keys are in memory; one read for those that are not."""
+        """Make sure that the states of these keys are in memory; one read for those that are not.
+
+        Raises as LiveStore.commit does when the slot is no longer as its owner left it.
+        """
         missing = []
         for key in dict.fromkeys(key for key in keys if key not in self._held):
             if key in self._older:
@@ -48,7 +53,7 @@ class States:
                 missing.append(key)
         if not missing:
             return
-        found = await until_done("live", lambda: self._store.read(self._slot, missing))
+        found = await until_done("live", lambda: self._store.read_owned(self._lease, missing))
         for key in missing:
             raw = found.get(key)
             self._held[key] = None if raw is None else self._decoders[key.partition(":")[0]](raw)

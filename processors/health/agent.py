@@ -47,6 +47,8 @@ class ProviderFold:
     """Folds what happened to the providers of a partition and lets their breakers decide."""
 
     topics: tuple[str, ...] = TOPICS_OF_LEAD[PROVIDER_LEAD]
+    _states: States
+    _desk: BreakerDesk
 
     def __init__(self, slot: Slot, past: Past, store: LiveStore) -> None:
         self._slot = slot
@@ -54,13 +56,12 @@ class ProviderFold:
         self._past = past
         self._store = store
         self._bounds = Bounds(past.settings, slot.partition)
-        self._states = States(slot, store, DECODERS)
         self._seen: dict[str, Seen] = {}
-        self._desk = BreakerDesk(self._states, {}, 0)
         self._checks_below: dict[tuple[str, str, str | None], int] = {}
 
     async def open(self, opening: Opening) -> None:
         """Load the known breakers, the transitions that are on the log already, and the duplicate horizons."""
+        self._states = States(opening.lease, self._store, DECODERS)
         await self._states.load(f"horizon:{topic}" for topic in self.topics)
         for topic in self.topics:
             horizon = self._states.get(f"horizon:{topic}", Horizon) or Horizon()
@@ -71,8 +72,8 @@ class ProviderFold:
         hints = opening.lease.derived
         self._checks_below = await self._past.outcomes_below("health", hints)
         self._desk = BreakerDesk(self._states, opening.decided_to, opening.next_offsets["outcomes"])
-        known = await self._store.ids([self._slot], "breaker")
-        await self._desk.open(known[self._slot], await self._past.transitions(hints))
+        known = await self._store.ids_owned(opening.lease, "breaker")
+        await self._desk.open(known, await self._past.transitions(hints))
 
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
         """Fold a batch of one topic."""

@@ -46,13 +46,14 @@ class TenantFold:
     """Posts usage to spend, derives outcomes, and raises the alerts that follow."""
 
     topics: tuple[str, ...] = TOPICS_OF_LEAD[TENANT_LEAD]
+    _states: States
 
     def __init__(self, slot: Slot, past: Past, store: LiveStore) -> None:
         self._codec = past.codec
         self._past = past
         self._bounds = Bounds(past.settings, slot.partition)
         self._soundness = Soundness(self._bounds)
-        self._states = States(slot, store, DECODERS)
+        self._store = store
         self._headroom = Headroom()
         self._seen: dict[str, Seen] = {}
         self._observed_below: dict[Deployment, int] = {}
@@ -63,6 +64,7 @@ class TenantFold:
 
     async def open(self, opening: Opening) -> None:
         """Read back the duplicate horizons and what was derived before."""
+        self._states = States(opening.lease, self._store, DECODERS)
         self._clock_us = opening.lease.clock_us
         self._decided_to = opening.decided_to
         self._budgets_end = opening.ends["budgets"]

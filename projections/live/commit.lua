@@ -190,6 +190,31 @@ local function published(keys, args)
   return { 'OK' }
 end
 
+-- KEYS: meta, then keys of the slot: indexes first. ARGV: epoch, revision, count of indexes.
+-- What they hold, if the slot is as its owner left it: what another owner wrote must not come into a commit of this one.
+local function read(keys, args)
+  local refused = refusal(keys[1], args[1])
+  if refused then
+    return refused
+  end
+  local revision = redis.call('HGET', keys[1], 'revision')
+  if revision ~= args[2] then
+    return { 'LOST', 'the slot is at revision ' .. revision .. ', its owner at ' .. args[2] }
+  end
+  local found = {}
+  local first_state = 2 + tonumber(args[3])
+  for index = 2, first_state - 1 do
+    found[#found + 1] = redis.call('SMEMBERS', keys[index])
+  end
+  for first = first_state, #keys, CHUNK do
+    local values = redis.call('MGET', unpack(keys, first, math.min(first + CHUNK - 1, #keys)))
+    for each = 1, #values do
+      found[#found + 1] = values[each]
+    end
+  end
+  return { 'OK', found }
+end
+
 -- KEYS: permits. ARGV: permit, now_us, lease_us, how many may be out at once. Ended permits free themselves.
 -- The server's own expiry only sweeps up after an epoch that nobody asks for any more.
 local function probe(keys, args)
@@ -232,6 +257,7 @@ end
 redis.register_function('interlock_acquire_@VERSION@', acquire)
 redis.register_function('interlock_commit_@VERSION@', commit)
 redis.register_function('interlock_published_@VERSION@', published)
+redis.register_function('interlock_read_@VERSION@', read)
 redis.register_function('interlock_probe_@VERSION@', probe)
 redis.register_function('interlock_look_@VERSION@', look)
 redis.register_function('interlock_wipe_@VERSION@', wipe)

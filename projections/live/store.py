@@ -151,6 +151,28 @@ class LiveStore:
                 f"{lease.slot}: the slot was flushed or rolled back: acquire the slot again"
             )
 
+    async def read_owned(self, lease: Lease, keys: Sequence[str]) -> dict[str, bytes]:
+        """As `read`, for the slot's owner; raises as `commit` does.
+
+        What is read while another has the slot would else get into a commit of this owner, should Redis go back to where
+        this one had it.
+        """
+        values = await self._read_owned(lease, [], [self.keyspace.prefix(lease.slot) + key for key in keys])
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+    async def ids_owned(self, lease: Lease, kind: str) -> list[str]:
+        """As `ids`, for the slot's owner; raises as `commit` does."""
+        [members] = await self._read_owned(lease, [self.keyspace.index(lease.slot, kind)], [])
+        return sorted(member.decode() for member in members)
+
+    async def _read_owned(self, lease: Lease, indexes: list[str], states: list[str]) -> Sequence[Any]:
+        keys = (self.keyspace.meta(lease.slot), *indexes, *states)
+        arguments = (lease.epoch, self._revision(lease), len(indexes))
+        reply = await self.connection.function("read", keys, arguments)
+        _refuse(lease, reply)
+        found: Sequence[Any] = reply[1]
+        return found
+
     async def read(self, slot: Slot, keys: Sequence[str]) -> dict[str, bytes]:
         """The values of `kind:id` keys, as one MGET; missing ones are absent."""
         return (await self.read_slots({slot: keys}))[slot]

@@ -141,6 +141,24 @@ async def test_zombie_is_fenced_and_told_by_whom(store: LiveStore) -> None:
     assert await everything(store) == before
 
 
+async def test_zombie_reads_nothing_of_what_its_successor_wrote(store: LiveStore) -> None:
+    """Should Redis go back to where the zombie had the slot, that would come into a commit of it."""
+    zombie = await store.acquire(USAGE, "zombie")
+    await store.commit(zombie, usage(0, 5, {"spend:acme|tenant|1": b"old", "budgets:acme": b"x"}))
+    asked = ["spend:acme|tenant|1", "spend:acme|tenant|2"]
+    assert await store.read_owned(zombie, asked) == {"spend:acme|tenant|1": b"old"}
+    assert await store.ids_owned(zombie, "budgets") == ["acme"]
+    owner = await store.acquire(USAGE, "bob")
+    await store.commit(owner, usage(5, 6, {"spend:acme|tenant|1": b"new"}))
+    for attempt in (store.read_owned(zombie, asked), store.ids_owned(zombie, "budgets")):
+        with pytest.raises(FencedError, match="bob holds the slot"):
+            await attempt
+    assert await store.read_owned(owner, asked) == {"spend:acme|tenant|1": b"new"}
+    many = {f"spend:acme|tenant|{day}": b"%d" % day for day in range(2_500)}
+    await store.commit(owner, usage(6, 7, many))
+    assert await store.read_owned(owner, list(many)) == many
+
+
 async def test_zombie_in_another_process_is_fenced(store: LiveStore) -> None:
     """The fence is in the store, not in the memory of one process."""
     async with LiveStore(store.settings) as other:

@@ -72,7 +72,7 @@ class MemoryRedis:
     def _from_lua(self, reply: Any) -> Any:
         if lua51.lua_type(reply) == "table":
             return [self._from_lua(reply[index]) for index in range(1, len(reply) + 1)]
-        return reply
+        return None if reply is False else reply
 
     def _time(self) -> list[bytes]:
         seconds, microseconds = divmod(now_us(), 1_000_000)
