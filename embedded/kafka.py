@@ -92,6 +92,8 @@ class KafkaServer(Server):
             "transaction.state.log.num.partitions": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
+            # each is mapped into memory whole, twice a segment, and tests make thousands of partitions
+            "log.index.size.max.bytes": 2**18,
             # groups form at once, and tests may use short sessions
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from embedded.broker import BrokerServer
 from embedded.kafka import KafkaServer
@@ -62,20 +63,36 @@ async def log_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 
 @pytest.fixture
-def make_log_settings(log_address: str) -> LogSettingsFactory:
-    """Settings of the shared log; each call names topics that nobody else has."""
+async def make_log_settings(log_address: str) -> AsyncIterator[LogSettingsFactory]:
+    """Settings of the shared log; each call names topics that nobody else has. They go with the test."""
+    prefixes: list[str] = []
 
     def make(**changed: object) -> LogSettings:
+        prefixes.append(f"test{os.getpid()}-{next(_PREFIXES)}.")
         values = {
             "bootstrap": log_address,
-            "topic_prefix": f"test{os.getpid()}-{next(_PREFIXES)}.",
+            "topic_prefix": prefixes[-1],
             "partitions": 2,
             "request_timeout_s": 10.0,
             **changed,
         }
         return LogSettings.model_validate(values)
 
-    return make
+    yield make
+    if BROKER == "kafka":
+        await _delete_topics(log_address, tuple(prefixes))
+
+
+async def _delete_topics(address: str, prefixes: tuple[str, ...]) -> None:
+    """Thousands of partitions, each with its files, would slow Kafka down. The embedded broker keeps no files."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        topics = [name for name in await admin.list_topics() if name.startswith(prefixes)]
+        if prefixes and topics:
+            await admin.delete_topics(topics)
+    finally:
+        await admin.close()
 
 
 @pytest.fixture
