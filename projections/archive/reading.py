@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import aclosing
 
+from events.positions import Partition
+from events.reader import LogReader, LogRecord, Range
 from projections.archive.avro_file import AvroFile, DamagedFileError
 from projections.archive.manifest import DataFile, Manifest
 from projections.archive.records import ArchivedRecord, in_order, records_of
@@ -32,6 +35,15 @@ def open_file(shelf: Shelf, file: DataFile) -> AvroFile:
     if hashlib.sha256(raw).hexdigest() != file.sha256:
         raise DamagedFileError(f"{name} was altered: its SHA-256 is not the one of its manifest")
     return AvroFile.of(name, raw)
+
+
+async def read_log(reader: LogReader, place: Partition, wanted: Range) -> list[LogRecord]:
+    """The records of a range that the log holds, to lay them beside the archive's."""
+    found: list[LogRecord] = []
+    async with aclosing(reader.read(place.topic, {place.number: wanted})) as batches:
+        async for _, records in batches:
+            found += records
+    return found
 
 
 def read_segment(shelf: Shelf, manifest: Manifest) -> Iterator[ArchivedRecord]:

@@ -12,7 +12,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from events.positions import Partition
@@ -23,6 +22,7 @@ from projections.archive.chain import Fault, Finding, read_chain
 from projections.archive.encoding import Forms
 from projections.archive.layout import day_of
 from projections.archive.manifest import DamagedManifestError, Manifest
+from projections.archive.reading import read_log
 from projections.archive.segment import Closed, Segment
 from projections.archive.settings import ArchiveSettings, Codec, Layout
 from projections.archive.shelf import Shelf
@@ -61,18 +61,10 @@ async def rebuild(settings: ArchiveSettings, log: LogSettings, findings: Sequenc
                 refused = f"the log holds {held.start} to before {held.end} only"
                 done.append(Rebuilt(place, first, end, refused))
                 continue
-            records = await _read(reader, place, Range(first, end))
+            records = await read_log(reader, place, Range(first, end))
             work = _Rebuilding(Shelf(settings.folder, place), settings, log, compressor)
             done.append(await asyncio.to_thread(work.run, first, end, records))
     return done
-
-
-async def _read(reader: LogReader, place: Partition, wanted: Range) -> list[LogRecord]:
-    found: list[LogRecord] = []
-    async with aclosing(reader.read(place.topic, {place.number: wanted})) as batches:
-        async for _, records in batches:
-            found += records
-    return found
 
 
 @dataclass(frozen=True, slots=True)

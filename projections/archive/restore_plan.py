@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
 from events.broker import partition_counts
-from events.catalogue import TOPICS
+from events.catalogue import DAY_MS, FOREVER_MS, TOPICS
 from events.positions import Partition
 from events.reader import LogReader, Range
 from events.settings import LogSettings
@@ -18,9 +19,9 @@ from projections.archive.avro_file import DamagedFileError
 from projections.archive.chain import Chain, read_chain
 from projections.archive.layout import places_in
 from projections.archive.manifest import DamagedManifestError, Manifest
-from projections.archive.reading import read_segment
 from projections.archive.settings import ArchiveSettings
 from projections.archive.shelf import Shelf
+from projections.archive.source import offset_at
 from projections.errors import ProjectionError
 
 NAMED_FAULTS = 5
@@ -66,7 +67,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What is to be done. `refusals` say why it cannot be; `lacks` is what the archive has not, for whoever decides.
+    """What is to be done. `refusals` say why it cannot be; `lacks` is what the archive has not, or what the log will not
+    keep, for whoever decides.
 
     `newest_ms` is the time of the newest record that the archive has, None when it has none.
     """
@@ -90,7 +92,10 @@ async def plan_restore(archive: ArchiveSettings, log: LogSettings, until: Until 
     if archive.folder is None:
         raise CannotRestoreError("no folder of an archive: set INTERLOCK_ARCHIVE__FOLDER, or give --archive")
     folder = archive.folder
-    sources = await asyncio.to_thread(_read_chains, folder)
+    try:
+        sources = await asyncio.to_thread(_read_chains, folder)
+    except DamagedManifestError as error:
+        raise CannotRestoreError(str(error)) from error
     held = await _held(log)
     refusals = list(_beyond(sources, until))
     parts = []
@@ -107,9 +112,8 @@ async def plan_restore(archive: ArchiveSettings, log: LogSettings, until: Until 
     refusals += _faults(parts)
     refusals += _misfits(log, parts, held)
     times = [one.last_timestamp_ms for part in parts for one in part.chain.segments]
-    return RestorePlan(
-        tuple(parts), tuple(refusals), tuple(_lacks(log, sources, held)), max(times, default=None)
-    )
+    lacks = (*_lacks(log, sources, held), *_outlived(parts, time.time_ns() // 1_000_000))
+    return RestorePlan(tuple(parts), tuple(refusals), lacks, max(times, default=None))
 
 
 Sources = Mapping[Partition, tuple[Shelf, Chain]]
@@ -135,14 +139,7 @@ def _end_of(shelf: Shelf, chain: Chain, until: Until | None) -> int:
         case UntilPositions(vector):
             return min(vector.get(chain.place, chain.next_offset), chain.next_offset)
         case UntilTime():
-            segments = (one for one in chain.segments if one.last_timestamp_ms >= until.after_ms)
-            later = (
-                record.offset
-                for segment in segments
-                for record in read_segment(shelf, segment)
-                if record.timestamp >= until.after_ms
-            )
-            return next(later, chain.next_offset)
+            return offset_at(shelf, chain, until.after_ms)
         case _:
             assert_never(until)
 
@@ -196,6 +193,8 @@ def _faults(parts: Iterable[Part]) -> Iterator[CannotRestoreError]:
 def _misfits(log: LogSettings, parts: Iterable[Part], held: Held) -> Iterator[CannotRestoreError]:
     """Why the log cannot take it."""
     by_place = {part.place: part for part in parts}
+    if unknown := sorted({place.topic for place in by_place} - TOPICS.keys()):
+        yield CannotRestoreError(f"this release knows no topic {', '.join(unknown)}, and the archive has it")
     for topic in TOPICS:
         ranges = held.get(topic) or {number: Range(0, 0) for number in range(log.partitions)}
         wanted = {place.number for place in by_place if place.topic == topic}
@@ -225,4 +224,22 @@ def _lacks(log: LogSettings, sources: Sources, held: Held) -> Iterator[str]:
             yield (
                 f"the archive knows {known} partitions of {topic}, and the log has {on_log}: if it had fewer then, keys lie "
                 "elsewhere now"
+            )
+
+
+def _outlived(parts: Iterable[Part], now_ms: int) -> Iterator[str]:
+    """Records keep their times: a broker with retention by time counts from those."""
+    oldest: dict[str, int] = {}
+    for part in parts:
+        times = [one.first_timestamp_ms for one in part.segments(part.on_log, part.end)]
+        if times:
+            oldest[part.place.topic] = min(*times, oldest.get(part.place.topic, now_ms))
+    for topic, oldest_ms in sorted(oldest.items()):
+        if topic not in TOPICS:
+            continue
+        kept_ms = TOPICS[topic].retention_ms
+        if kept_ms != FOREVER_MS and oldest_ms + kept_ms < now_ms:
+            yield (
+                f"{topic} is kept for {kept_ms // DAY_MS} days, and the archive has older records: the broker may delete them soon "
+                "after they are restored, unless the topic's retention.ms is raised before"
             )

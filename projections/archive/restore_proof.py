@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from events.positions import Partition
 from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from projections.archive.avro_file import DamagedFileError
-from projections.archive.reading import read_segment
+from projections.archive.reading import read_log, read_segment
 from projections.archive.record_digest import RecordDigest
 from projections.archive.records import ArchivedRecord
 from projections.archive.restore_plan import CannotRestoreError, Part
@@ -77,21 +76,13 @@ async def _compared(
             lambda: [one for one in read_segment(part.shelf, segment) if one.offset < wanted.end]  # noqa: B023
         )
         there = Range(max(wanted.start, held.start), min(wanted.end, held.end))
-        ours = await _read(reader, part.place, there)
+        ours = await read_log(reader, part.place, there)
         archived.add(theirs)
         on_log.add(ours)
         if differs is None and archived.text != on_log.text:
             differs = _where(theirs, ours)
         progress(len(theirs))
     return Proved(part.place, end, archived.text, on_log.text, differs)
-
-
-async def _read(reader: LogReader, place: Partition, wanted: Range) -> list[LogRecord]:
-    found: list[LogRecord] = []
-    async with aclosing(reader.read(place.topic, {place.number: wanted})) as batches:
-        async for _, records in batches:
-            found += records
-    return found
 
 
 def _where(theirs: Sequence[ArchivedRecord], ours: Sequence[LogRecord]) -> str:

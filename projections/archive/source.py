@@ -46,7 +46,7 @@ class ArchiveSource:
         """First offset of each partition whose record is not older than the time; its end when there is none."""
         chains = await asyncio.to_thread(self._chains, topic)
         return {
-            number: await asyncio.to_thread(_offset_at, shelf, chain, time_ms)
+            number: await asyncio.to_thread(offset_at, shelf, chain, time_ms)
             for number, (shelf, chain) in chains.items()
         }
 
@@ -88,7 +88,7 @@ def _some(records: Iterator[LogRecord]) -> list[LogRecord]:
     return list(islice(records, READ_RECORDS))
 
 
-def _offset_at(shelf: Shelf, chain: Chain, time_ms: int) -> int:
+def offset_at(shelf: Shelf, chain: Chain, time_ms: int) -> int:
     """Only the segment in which the time lies is read."""
     for segment in chain.segments:
         if segment.last_timestamp_ms >= time_ms:

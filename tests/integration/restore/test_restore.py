@@ -68,6 +68,7 @@ async def test_a_dry_run_changes_nothing(log_settings: LogSettings, tmp_path: Pa
     [part] = plan["partitions"]
     assert (part["partition"], part["archived_to"], part["end"], part["on_log"]) == ("usage-0", 25, 25, 0)
     assert any("nothing is archived of" in line for line in plan["lacks"])
+    assert any("usage is kept for 90 days" in line for line in plan["lacks"])
     assert "restored to" in (await operator.succeeds(*command)).out
     assert await partition_counts(log_settings) == {}
 
