@@ -15,7 +15,7 @@ from processors.backtest.run import Backtest, Source
 from tests.simulation.chaos import Faults, RandomFates
 from tests.simulation.cluster import Cluster
 from tests.simulation.log import MemoryLog
-from tests.simulation.scenario import drained, shipped_codec
+from tests.simulation.scenario import disturb, drained, shipped_codec
 from tests.simulation.virtual_time import run
 from tests.simulation.world import Plan, World
 
@@ -45,21 +45,27 @@ class LogSource:
                 yield number, self.log.read(topic, number, start, min(held.end, start + self.fetch))
 
 
-def history(seed: int) -> MemoryLog:
-    """What a seed's gateways, operators and workers leave on the log when nothing fails."""
-    return run(_history(Random(seed)))
+def history(seed: int, faults: Faults | None = None) -> MemoryLog:
+    """What a seed's gateways, operators and workers leave on the log, while some things fail or nothing does."""
+    return run(_history(Random(seed), faults or Faults()))
 
 
-async def _history(random: Random) -> MemoryLog:
-    fates = RandomFates(Faults(), random, calm=True)
+async def _history(random: Random, faults: Faults) -> MemoryLog:
+    fates = RandomFates(faults, random, calm=True)
     settings = LogSettings(partitions=random.choice((1, 2, 3)), max_event_bytes=65_536)
-    cluster = Cluster(settings, shipped_codec(), fates, random)
+    cluster = Cluster(settings, shipped_codec(), fates, random, faults.written_twice)
     world = World(cluster, Plan.drawn(random), random)
     cluster.start_worker()
     cluster.share_out()
     world.settle()
     await drained(cluster)
+    fates.calm = False
+    chaos = [asyncio.ensure_future(each) for each in disturb(cluster, faults, random)]
     await world.live()
+    fates.calm = True
+    for each in chaos:
+        each.cancel()
+    await asyncio.sleep(fates.longest_pause_s)
     world.tick()
     await drained(cluster)
     cluster.end()

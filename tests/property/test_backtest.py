@@ -19,6 +19,7 @@ from processors.backtest.policy import TriedPolicy
 from processors.backtest.prices import Prices
 from projections.live.provider import PolicyInForce, ProviderSettings
 from tests.backtest_source import backtest, history
+from tests.simulation.chaos import Faults
 from tests.simulation.log import MemoryLog
 from tests.simulation.scenario import shipped_codec
 from tests.simulation.virtual_time import START_US
@@ -86,6 +87,16 @@ def test_a_policy_that_says_the_same_adds_and_removes_nothing(seed: int) -> None
     assert differences(outcome) == (0, 0)
     assert all(recorded == tried for run in outcome.deployments.values() for recorded, tried in run.calls)
     assert all(one.recorded == one.tried for one in outcome.downtimes)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_workers_that_are_killed_flushed_and_moved_leave_what_is_decided_again(seed: int) -> None:
+    """Transitions are exact under faults too, decided beside the record or following it."""
+    log = history(seed, Faults(kill=0.004, cut_off=0.02, written_twice=0.1, rebalance_s=30.0, flush_s=60.0))
+    outcome = backtest(log, TellsTheSame())
+    assert differences(outcome) == (0, 0)
+    assert sum(run.same for run in outcome.deployments.values()) == len(transitions(log))
+    assert not [event for run in outcome.deployments.values() for event in run.not_reproduced.kept]
 
 
 @pytest.mark.parametrize("seed", SEEDS[:6])
