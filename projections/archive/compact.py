@@ -142,6 +142,7 @@ def merged(shelf: Shelf, run: Sequence[Manifest], settings: ArchiveSettings, com
         epoch=extent.epoch,
         files=tuple(file for file, _ in made),
         previous=first.previous,
+        digest=last.digest,
     )
     return Closed(manifest.standing_for(tuple(run)), {file.path: chunks for file, chunks in made})
 

@@ -48,7 +48,8 @@ class Manifest:
     """A segment holds the records with offsets from `first_offset` to before `next_offset` that the log held.
 
     `replaces` are the manifests that it took the place of, oldest first. `mends` is the hash of a lost one. `log_bytes` are
-    those of the keys and values.
+    those of the keys and values. `digest` is that of the last record (projections.tip); None of what was closed before there
+    was one.
     """
 
     topic: str
@@ -68,6 +69,7 @@ class Manifest:
     previous: str | None
     replaces: tuple[Manifest, ...] = ()
     mends: str | None = None
+    digest: str | None = None
 
     @property
     def place(self) -> Partition:
@@ -125,8 +127,9 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         del facts["replaces"]
     else:
         facts["replaces"] = [_facts(one) for one in manifest.replaces]
-    if manifest.mends is None:
-        del facts["mends"]
+    for name in ("mends", "digest"):
+        if facts[name] is None:
+            del facts[name]
     return facts
 
 

@@ -21,6 +21,7 @@ from projections.archive.layout import data_name, day_name, day_of, part_name
 from projections.archive.manifest import DataFile, Manifest
 from projections.archive.settings import ArchiveSettings, Codec, Layout
 from projections.archive.whole_events import Bools, Ints
+from projections.tip import Tip, tip_of
 
 BLOCK_BYTES = 2**20
 """Of records before compression: larger blocks compress little better and are more to read at once."""
@@ -156,6 +157,7 @@ class Segment:
     undecoded: int = 0
     log_bytes: int = 0
     times_ms: tuple[int, int] | None = None
+    tip: Tip | None = None
     _files: dict[FileKey, tuple[Form, Blocks]] = field(default_factory=dict)
     _encoder: Encoder = field(default_factory=Encoder)
 
@@ -180,6 +182,7 @@ class Segment:
         self.records += len(records)
         self.log_bytes += rows.log_bytes
         self.next_offset = int(rows.offsets[-1]) + 1
+        self.tip = tip_of(records[-1])
 
     def closed(self, epoch: int) -> Closed:
         """Its manifest and the bytes of its files."""
@@ -205,6 +208,7 @@ class Segment:
             epoch=epoch,
             files=tuple(file for file, _ in made),
             previous=self.previous,
+            digest=None if self.tip is None else self.tip.digest,
         )
         return Closed(manifest, {file.path: chunks for file, chunks in made})
 

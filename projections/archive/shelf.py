@@ -34,10 +34,11 @@ LOCK_POLL_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the next segment begins, and the hash that it names as the one before it."""
+    """Where the next segment begins, the hash that it names as the one before it, and a digest of the record before it."""
 
     next_offset: int
     tail: str | None
+    digest: str | None = None
 
 
 EMPTY = Head(0, None)
@@ -102,12 +103,12 @@ class Shelf:
                 raise StaleCheckpointError(
                     f"the archive of {self.place} has a segment at {manifest.first_offset} already"
                 ) from None
-        return Head(manifest.next_offset, manifest.tail)
+        return Head(manifest.next_offset, manifest.tail, manifest.digest)
 
     def head(self) -> Head:
         """Read without a claim. DamagedManifestError when the last manifest was altered."""
         last = self._last()
-        return Head(last.next_offset, last.tail) if last else EMPTY
+        return Head(last.next_offset, last.tail, last.digest) if last else EMPTY
 
     def begin(self) -> Head:
         """Where the oldest segment begins, and the hash that it names as the one before it: retention took that."""

@@ -81,9 +81,10 @@ class ArchiveSink:
         self._places[place] = _Place(shelf, claim, head, head.next_offset)
         return head.next_offset
 
-    def tip(self, place: Partition) -> Tip | None:  # noqa: ARG002 - the port's
-        """Not known: the records lie compressed."""
-        return None
+    def tip(self, place: Partition) -> Tip | None:
+        """Of the last manifest."""
+        head = self._places[place].head
+        return None if head.digest is None else Tip(head.next_offset - 1, head.digest)
 
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
         """Gather the records, and close the segments that they fill; where the last manifest ends."""

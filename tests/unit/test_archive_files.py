@@ -22,6 +22,7 @@ from projections.archive.settings import ArchiveSettings
 from projections.archive.shelf import Shelf
 from projections.archive.sink import ArchiveSink
 from projections.archive.verify import verify
+from projections.tip import tip_of
 from tests.integration.log import CODEC, NOW_US, usage
 
 PLACE = Partition("usage", 0)
@@ -302,3 +303,26 @@ def test_only_partitions_of_ours_are_found(tmp_path: Path) -> None:
         (tmp_path / name / "_manifests").mkdir(parents=True, exist_ok=True)
     assert places_in(tmp_path) == [Partition("usage", 3)]
     assert data_name(1, 2, 3, 4) == "00000000000000000001-00000000000000000002-00000003-e4.avro"
+
+
+async def test_the_next_owner_learns_which_record_was_the_last(tmp_path: Path) -> None:
+    """From the newest manifest, merged or not; one that was closed before manifests said it is as good."""
+    whole = records(0, 9)
+    for first in (0, 3, 6):
+        sink = sink_of(tmp_path)
+        await sink.open(PLACE)
+        assert sink.tip(PLACE) == (tip_of(whole[first - 1]) if first else None)
+        await sink.write(PLACE, first, whole[first : first + 3])
+        await sink.drain()
+        await sink.close()
+    [done] = await compact(settings_of(tmp_path), lambda _: None)
+    assert done.merged == 2
+    shelf = Shelf(tmp_path, PLACE)
+    assert shelf.claim("another")[1].digest == tip_of(whole[-1]).digest
+    older = replace(shelf.manifest(0), digest=None)
+    shelf.replace(older)
+    assert shelf.manifest(0) == older
+    sink = sink_of(tmp_path)
+    assert await sink.open(PLACE) == 9
+    assert sink.tip(PLACE) is None
+    await sink.close()
