@@ -22,5 +22,5 @@ class VerifySettings(BaseModel):
     )
     most_keys: Annotated[int, Interval(ge=1, le=100_000_000)] = Field(
         100_000,
-        description="A slot with more keys is passed over: a worker holds them all, twice, while it verifies it.",
+        description="A worker keeps naive folds with so many keys and remembered ids together; a slot with more keys is passed over.",
     )

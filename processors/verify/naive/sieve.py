@@ -52,6 +52,11 @@ class Sieve:
         self._met[event.event_id] = slice_now
         return None if again else event
 
+    @property
+    def remembered(self) -> int:
+        """How many ids are kept to know a repeated one."""
+        return len(self._met)
+
     def horizon_document(self) -> dict[str, int] | None:
         """Where the ids that are remembered begin; None before the first record."""
         if self.records == 0:

@@ -56,6 +56,11 @@ class NaiveSlot(ABC):
     def kinds(self) -> tuple[str, ...]:
         """All kinds of states that the slot may hold, but for horizons and indexes."""
 
+    @property
+    def remembered(self) -> int:
+        """How many ids are kept to know a repeated one."""
+        return sum(sieve.remembered for sieve in self._sieves.values())
+
     def keys(self) -> set[str]:
         """All keys that have to be there, but for the checkpoint, which always is."""
         found = {f"{kind}:{name}" for kind in self.kinds for name in self._documents(kind)}

@@ -47,6 +47,7 @@ class NaiveTenantSlot(NaiveSlot):
 
     def decided(self, events: Iterable[tuple[Event, bool]]) -> None:
         """Alerts of budgets; those about providers lie between them."""
+        self._raised = {}
         for event, is_sure in events:
             if isinstance(event, AlertRaised) and event.kind is AlertKind.BUDGET_THRESHOLD:
                 held = self._raised.setdefault(event.tenant, {})
