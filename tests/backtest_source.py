@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random as global_random
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -47,6 +48,7 @@ class LogSource:
 
 def history(seed: int, faults: Faults | None = None) -> MemoryLog:
     """What a seed's gateways, operators and workers leave on the log, while some things fail or nothing does."""
+    global_random.seed(seed)  # the jitter of the retries
     return run(_history(Random(seed), faults or Faults()))
 
 
