@@ -266,7 +266,8 @@ async def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "serve", "work", "demo", "status", "events", "topics", "dead-letters"]
+    "command",
+    ["up", "serve", "work", "demo", "status", "events", "topics", "dead-letters", "restore", "show"],
 )
 async def test_every_command_helps_with_an_example(command: str, tmp_path: Path) -> None:
     """What it is for, and how it is called."""

@@ -150,6 +150,7 @@ async def test_as_of_is_refused_for_the_future_and_with_freshness(world: World) 
     for query in (
         {"as_of": "2999-01-01T00:00:00Z"},
         {"as_of": "2026-03-01T00:00:00Z", "consistency": "strong"},
+        {"as_of": "2026-03-01T00:00:00Z", "generation": "1"},
     ):
         for path in ("/v1/breakers", "/v1/breakers/a/b", "/v1/budgets", "/v1/budgets/a", "/v1/budgets/a/b"):
             response = await world.http.get(path, params=query)

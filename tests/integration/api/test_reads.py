@@ -37,6 +37,21 @@ async def test_five_failures_open_a_breaker_with_its_reason(world: World) -> Non
     assert (await world.read("/v1/breakers", token, provider=provider, state="CLOSED"))["breakers"] == []
 
 
+async def test_a_generation_is_read_by_its_number(world: World) -> None:
+    """Breakers, budgets, providers and the status of the one that is live by its number; 404 for one that is not there."""
+    provider = new_name("provider")
+    token = await tripped(world, provider)
+    live = await world.read(f"/v1/breakers/{provider}/gpt-4o", token)
+    named = await world.read(f"/v1/breakers/{provider}/gpt-4o", token, generation="1")
+    assert {**named, "at": ""} == {**live, "at": ""}
+    health = await world.read(f"/v1/providers/{provider}/health", generation="1")
+    assert [one["deployment"] for one in health["deployments"]] == [f"{provider}/gpt-4o"]
+    for path in ("/v1/breakers", "/v1/budgets", "/v1/providers", "/v1/status"):
+        assert (await world.http.get(path, params={"generation": "1"})).status_code == 200
+        response = await world.http.get(path, params={"generation": "77"})
+        assert (response.status_code, "generation 77 holds nothing" in response.text) == (404, True)
+
+
 async def test_a_model_may_have_slashes_in_its_name(world: World) -> None:
     """Only the first slash of a deployment's name divides."""
     provider = new_name("provider")
