@@ -51,6 +51,7 @@ def drawn_selection(draw: random.Random) -> Selection:
         drawn_condition(draw) if draw.random() < 0.7 else None,
         draw.choice((None, 0, 500, 501, 10**15)),
         tuple((number, Span(draw.randint(0, 30), draw.randint(20, 100))) for number in (0, 1, 1)),
+        draw.choice((None, None, 500, 501)),
     )
 
 
@@ -65,6 +66,7 @@ async def test_sql_takes_the_rows_that_the_predicate_takes(
             "log_partition": number % 3,
             "log_offset": number,
             "occurred_at": draw.randint(495, 505),
+            "appended_at": draw.randint(495, 505),
             "tenant": draw.choice(TEXTS),
             "error": draw.choice((None, *TEXTS)),
             "cost_nano_usd": draw.choice((None, *NUMBERS)),
@@ -75,10 +77,11 @@ async def test_sql_takes_the_rows_that_the_predicate_takes(
     connection = await asyncpg.connect(retention_postgres.address)
     try:
         await connection.execute(
-            "CREATE TEMP TABLE drawn (log_partition int, log_offset bigint, occurred_at timestamptz, tenant text, "
-            "error text, cost_nano_usd bigint, attempt bigint)"
+            "CREATE TEMP TABLE drawn (log_partition int, log_offset bigint, occurred_at timestamptz, "
+            "appended_at timestamptz, tenant text, error text, cost_nano_usd bigint, attempt bigint)"
         )
-        records = [tuple((row | {"occurred_at": instant(row["occurred_at"])}).values()) for row in rows]
+        times = ("occurred_at", "appended_at")
+        records = [tuple((row | {name: instant(row[name]) for name in times}).values()) for row in rows]
         await connection.copy_records_to_table("drawn", records=records)
         for _ in range(150):
             selection = drawn_selection(draw)
