@@ -23,7 +23,7 @@ def sample(name: str, **labels: str) -> float:
 async def test_a_worker_finds_what_was_tampered_with_and_raises_it_once(
     log_address: str, server: LiveServer
 ) -> None:
-    """Slots that are what the log says are counted equal; a forged key is an alert, until it is mended."""
+    """Slots that are what the log says are counted equal; a forged key is an alert, until it is mended. A flush is none."""
     async with Rig(settings_of_worker(log_address), server.settings()) as rig:
         slot = slot_of("breaker", "anthropic/claude", rig.log.partitions)
 
@@ -56,4 +56,8 @@ async def test_a_worker_finds_what_was_tampered_with_and_raises_it_once(
             assert sample("interlock_verify_drift_keys", slot=str(slot)) == 0
             assert len(await drift()) == 1
             assert sample("interlock_verify_slots_total", result="failed") == 0
+            async with server.client() as client:
+                await client.flushall()
             await rig.folded()
+            await further("equal", 2 * len(rig.slots))
+            assert len(await drift()) == 1
