@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from projections.history.rows import Batch, RowReader
 from projections.history.table_writer import BAD_VALUES
 from projections.history.usage_columns import UsageColumns
 
-BLOCK_RECORDS = 2_000
+FIRST_BLOCK = 800
+LARGEST_BLOCK = 4_000
+"""Postgres has something to do soon, and then as long as the next block takes, which costs less the larger it is."""
 
 
 class UsageCopy:
@@ -63,8 +65,7 @@ class UsageCopy:
         yield HEADER
         calls = self._columns.calls()
         seen = (batch.ids, recent.current, recent.previous)
-        for start in range(0, len(batch.records), BLOCK_RECORDS):
-            records = batch.records[start : start + BLOCK_RECORDS]
+        for records in _cut(batch.records):
             block = self._columns.block(place.number, records, seen, calls)
             batch.ids |= block.ids
             odd += [records[at] for at in np.flatnonzero(block.odd).tolist()]
@@ -72,3 +73,11 @@ class UsageCopy:
         rollups.count(calls.by_grain())  # while Postgres is still busy with the last rows
         rollups.prepare()
         yield TRAILER
+
+
+def _cut(records: Sequence[LogRecord]) -> Iterator[Sequence[LogRecord]]:
+    """Blocks of which each is half as large again as the one before."""
+    start, size = 0, FIRST_BLOCK
+    while start < len(records):
+        yield records[start : start + size]
+        start, size = start + size, min(size * 3 // 2, LARGEST_BLOCK)
