@@ -26,7 +26,17 @@ MAX_ERROR = 1_000
 class RunBuilder:
     """An OutcomeRun while it grows."""
 
-    __slots__ = ("buckets", "calls", "count", "epoch", "gate_until", "kind", "last_error", "latency_ms_sum", "second")
+    __slots__ = (
+        "buckets",
+        "calls",
+        "count",
+        "epoch",
+        "gate_until",
+        "kind",
+        "last_error",
+        "latency_ms_sum",
+        "second",
+    )
 
     def __init__(self, kind: str, second: int, epoch: int | None) -> None:
         self.kind = kind
@@ -45,7 +55,9 @@ class RunBuilder:
             self.calls.byteswap()
         calls = self.calls.tobytes()
         if skipped:
-            calls = packed_calls((offset - skipped, latency_ms) for offset, latency_ms in unpacked_calls(calls))
+            calls = packed_calls(
+                (offset - skipped, latency_ms) for offset, latency_ms in unpacked_calls(calls)
+            )
         return OutcomeRun(
             kind=OutcomeKind(self.kind),
             count=self.count,
