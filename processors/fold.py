@@ -59,6 +59,15 @@ class Fold(Protocol):
         """Load what the checkpoints stand for: recorded decisions, ids of the duplicate horizon."""
         ...
 
+    def take_writes(self) -> Mapping[str, bytes | None]:
+        """The states that what was found on the log has changed."""
+        ...
+
+    @property
+    def overruled(self) -> Sequence[str]:
+        """Whose state follows from a decision that was not the first on the log: others had made theirs before."""
+        ...
+
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
         """Fold a batch of a topic (short name), or its first records; at least one. What it changed in memory is durable only after the commit."""
         ...

@@ -22,16 +22,21 @@ from processors.batching import RecordBatch
 from processors.fold import Fold, FoldFactory, Opening, Step
 from processors.poison import PoisonGuard
 from processors.retry import until_done
-from projections.errors import BrokenInvariantError
+from projections.errors import BrokenInvariantError, StaleCheckpointError
 from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
-from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.slots import PROVIDER_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 
 T = TypeVar("T")
 
 LETTERS_AT_ONCE = 16
 """Appended together; each has at most 40 KiB."""
+
+DECISIONS = "breakers"
+"""The derived topic of which a slot's partition has one writer: its owner. Of each version the first record counts."""
+
+LOOKS_AT_DECISIONS_EVERY_S = 10.0
 
 ANSWERED_SOON_S = 1.0
 """A commit that took longer may be gone by the time that its owner hears of it."""
@@ -90,6 +95,8 @@ class SlotRunner:
     _decided_to: dict[str, int] = field(init=False, default_factory=dict)
     _ends: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
+    _decisions_end: int = field(init=False, default=0)
+    _looked_s: float = field(init=False, default=0.0)
     is_open: bool = field(init=False, default=False)
 
     async def open(self) -> Mapping[str, int]:
@@ -115,7 +122,11 @@ class SlotRunner:
             if self._next[topic] < on_log.start == on_log.end:
                 await self._pass_over(topic, on_log.end)
         self._decided_to = await until_done("log", self._committed)
+        self._decisions_end = await until_done("log", self._end_of_decisions)
         self._fold = await until_done("log", lambda: self._trusted(self._opened_fold()))
+        if self._fold.overruled and await self._begins_anew(held):
+            return await self.open()
+        await self._keep(self._fold.take_writes())
         for topic, offset in self._next.items():
             self.ports.acknowledge(topic, self.slot.partition, offset)
         _log.info("slot opened", slot=str(self.slot), epoch=lease.epoch, next=self._next)
@@ -134,6 +145,25 @@ class SlotRunner:
         fold = self.new_fold(self.slot)
         await fold.open(Opening(self._lease, self._next, self._decided_to, self._ends))
         return fold
+
+    async def _keep(self, found: Mapping[str, bytes | None]) -> None:
+        """Commit what opening has found on the log: an idle slot would else show it with its next record only."""
+        if found:
+            commit = Commit({}, found, [], self._lease.clock_us)
+            await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
+
+    async def _begins_anew(self, held: Mapping[str, Range]) -> bool:
+        """Forget a state that follows from a decision that came too late, if the log can give it again."""
+        whole = not any(on_log.start for on_log in held.values())
+        tell = _log.warning if whole else _log.error
+        advice = "slot begins anew" if whole else "run `interlock rebuild live --archive`"
+        tell(f"others had decided before: {advice}", slot=str(self.slot), deployments=self._fold.overruled)
+        if whole:
+            await until_done("live", lambda: self.ports.store.wipe(self.slot))
+        return whole
+
+    async def _end_of_decisions(self) -> int:
+        return (await self._range(DECISIONS)).end if self.slot.lead == PROVIDER_LEAD else 0
 
     async def _committed(self) -> dict[str, int]:
         """Below the group's committed offsets all was decided and published: they are acknowledged after that."""
@@ -198,6 +228,11 @@ class SlotRunner:
     async def check(self) -> None:
         """Ask whether the slot is still as this worker left it; raises as `apply` does when it is not."""
         await until_done("live", lambda: self.ports.store.check(self._lease))
+        now_s = asyncio.get_running_loop().time()
+        if self.is_open and now_s - self._looked_s > LOOKS_AT_DECISIONS_EVERY_S:
+            self._looked_s = now_s
+            if await until_done("log", self._end_of_decisions) != self._decisions_end:
+                raise self._others_decided()
 
     async def _fill(self, topic: str, start: int, found: int) -> None:
         """The first time, ask for another fetch; when that begins at the same offset, read what lies between.
@@ -255,10 +290,22 @@ class SlotRunner:
             return
         records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
         positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
+        self._note_decisions([one.offset for one in positions if one.topic == DECISIONS])
         hints = self._hints(positions)
         await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
         for entry in outbox:
             metrics.DERIVED.labels(entry.topic).inc()
+
+    def _note_decisions(self, ends: Sequence[int]) -> None:
+        """What was appended there follows on what was there, or others have come between."""
+        if ends and self.is_open and list(ends) != list(range(self._decisions_end + 1, ends[-1] + 1)):
+            raise self._others_decided()
+        self._decisions_end = max((self._decisions_end, *ends))
+
+    def _others_decided(self) -> StaleCheckpointError:
+        return StaleCheckpointError(
+            f"{self.slot}: another owner has appended decisions: acquire the slot again"
+        )
 
     def _hints(self, positions: Sequence[Position]) -> dict[str, int]:
         """Where the next owner begins to look for derived events, or nothing new.

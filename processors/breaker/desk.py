@@ -35,11 +35,15 @@ Transitions = tuple[BreakerTransitioned, ...]
 
 @dataclass(slots=True)
 class BreakerDesk:
-    """`outcomes_next` is the next offset of the outcomes partition; below `decided_to` (by topic) nothing is decided."""
+    """`outcomes_next` is the next offset of the outcomes partition; below `decided_to` (by topic) nothing is decided.
+
+    `overruled` are deployments whose last transition is not the one of that version that came first on the log.
+    """
 
     states: States
     decided_to: Mapping[str, int]
     outcomes_next: int
+    overruled: list[str] = field(default_factory=list)
     _deployments: dict[str, set[str]] = field(default_factory=dict)
     _timed: set[str] = field(default_factory=set)
     _recorded: dict[str, Recorded] = field(default_factory=dict)
@@ -75,6 +79,9 @@ class BreakerDesk:
             settings = self._settings_of(first.provider)
             breaker = breaker_model.initial(first.provider, first.model, first.region, settings=settings)
             self._keep(deployment, Decided(breaker, Window()))
+        same = [event for event in found if event.version == breaker.version]
+        if not all(breaker_model.stands_after(breaker, event) for event in same):
+            self.overruled.append(deployment)
         ahead = tuple(event for event in found if event.version > breaker.version)
         if ahead:
             self._recorded[deployment] = ahead

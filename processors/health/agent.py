@@ -71,9 +71,21 @@ class ProviderFold:
                 self._seen[topic] = await self._past.seen(topic, horizon, opening.next_offsets[topic])
         hints = opening.lease.derived
         self._checks_below = await self._past.outcomes_below("health", hints)
-        self._desk = BreakerDesk(self._states, opening.decided_to, opening.next_offsets["outcomes"])
         known = await self._store.ids_owned(opening.lease, "breaker")
-        await self._desk.open(known, await self._past.transitions(hints))
+        for begin in (hints, {}):
+            self._desk = BreakerDesk(self._states, opening.decided_to, opening.next_offsets["outcomes"])
+            await self._desk.open(known, await self._past.transitions(begin))
+            if not self._desk.overruled:
+                break  # else what came first may lie before the hints
+
+    def take_writes(self) -> dict[str, bytes | None]:
+        """See Fold."""
+        return self._states.take_writes()
+
+    @property
+    def overruled(self) -> list[str]:
+        """Deployments."""
+        return self._desk.overruled
 
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
         """Fold a batch of one topic."""

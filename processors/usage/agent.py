@@ -78,6 +78,15 @@ class TenantFold:
         self._observed_below = await self._past.outcomes_below("usage", hints)
         await self._remember_alerts(await self._past.alerts(hints))
 
+    def take_writes(self) -> dict[str, bytes | None]:
+        """See Fold."""
+        return self._states.take_writes()
+
+    @property
+    def overruled(self) -> tuple[str, ...]:
+        """None: what is derived here are facts, and alerts that have one id whoever raises them."""
+        return ()
+
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
         """Fold a batch of one topic.
 

@@ -124,6 +124,11 @@ def evolve(breaker: Breaker, event: BreakerTransitioned) -> Breaker:
     )
 
 
+def stands_after(breaker: Breaker, event: BreakerTransitioned) -> bool:
+    """Whether the transition of the breaker's version is this one, and not another's of the same version."""
+    return evolve(replace(breaker, version=event.version - 1), event) == breaker
+
+
 def adopt(breaker: Breaker, settings: ProviderSettings) -> Breaker:
     """Take over what a router needs of the provider's settings; due for every known deployment on a ProviderChanged."""
     policy = settings.policy_for(breaker.deployment).policy
