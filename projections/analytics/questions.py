@@ -23,6 +23,8 @@ PEER_WINDOWS = 4
 PEER_DOCUMENTS = 5_000
 NOW_WITHIN_WINDOWS = 12
 NEIGHBOURS_PER_INCIDENT = 12
+LEAST_NEIGHBOURS = 100
+"""The index is searched approximately: among many windows that are alike, the few that are not are missed by a narrow search."""
 DAY_US = 86_400_000_000
 
 
@@ -131,7 +133,7 @@ async def similar_incidents(
             STATES,
             vector,
             all_of([*calls, *equal("provider", among), *started(None, start_us - gap_us + 1)]),
-            limit * NEIGHBOURS_PER_INCIDENT,
+            max(limit * NEIGHBOURS_PER_INCIDENT, LEAST_NEIGHBOURS),
         )
         chosen = apart(alike, gap_us, limit)
         after = await asyncio.gather(*(_after(library, one, gap_us) for one in chosen))
