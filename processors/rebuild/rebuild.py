@@ -124,6 +124,8 @@ class Rebuild(Building):
             comparison = await compare(old, new, self.slots)
             if comparison.is_equal:
                 await self.generations.cut_over(token, plan.live, plan.generation)
+            else:
+                await self.generations.require_lock(token)
         return comparison, time.monotonic() - started_s
 
     async def _number(self, live: int) -> tuple[int, bool]:

@@ -127,6 +127,13 @@ class Generations:
             for first in range(0, len(page), AT_ONCE):
                 yield page[first : first + AT_ONCE]
 
+    async def require_lock(self, token: str) -> None:
+        """GenerationError when the lock is no longer held: seals are broken then, and what was compared has moved."""
+        if await self._connection.command("GET", lock_key(self._namespace)) != token.encode():
+            raise GenerationError(
+                "the lock was lost while the generations were compared: run it again, it goes on"
+            )
+
     async def cut_over(self, token: str, live: int, generation: int) -> None:
         """Make a generation live, for the holder of the lock. GenerationError when another is live, or the lock lost."""
         keys = (generation_key(self._namespace), lock_key(self._namespace))
