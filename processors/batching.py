@@ -12,6 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import faust
@@ -57,6 +58,19 @@ class RecordBatch:
     def end(self) -> int:
         """Next offset after the last record."""
         return int(self.records[-1].offset) + 1
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether offsets are missing between its records."""
+        return self.records[-1].offset - self.start != len(self.records) - 1
+
+    def unbroken(self) -> list[RecordBatch]:
+        """Its parts without a hole."""
+        begins = [
+            at for at, (one, after) in enumerate(pairwise(self.records), 1) if after.offset != one.offset + 1
+        ]
+        bounds = pairwise([0, *begins, len(self.records)])
+        return [RecordBatch(self.topic, self.partition, self.records[first:last]) for first, last in bounds]
 
     def cut(self, start: int, at: int) -> list[RecordBatch]:
         """What is left of it from `start` on, in two parts when `at` lies within."""

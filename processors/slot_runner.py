@@ -197,6 +197,11 @@ class SlotRunner:
         start = self._next[topic]
         if batch.end <= start:
             return
+        if batch.has_holes:
+            # Whether the log has what is missing is asked as for a batch that begins too late.
+            for part in batch.unbroken():
+                await self.apply(topic, part)
+            return
         if batch.start > start:
             await self._fill(topic, start, batch.start)
         for part in batch.cut(self._next[topic], self._decided_to[topic]):
