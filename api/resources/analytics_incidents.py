@@ -52,6 +52,7 @@ class SimilarIncidentsView(View):
     recovered: int = Field(description="How many of them got well in the time looked at.")
     median_recovery_s: float | None
     opened_breakers: int = Field(description="After how many of them a breaker opened.")
+    complete: bool = Field(description="False: there were more failing windows than may be read.")
 
 
 def similar_incidents_view(found: SimilarIncidents) -> SimilarIncidentsView:
@@ -62,6 +63,7 @@ def similar_incidents_view(found: SimilarIncidents) -> SimilarIncidentsView:
         recovered=found.outlook.recovered,
         median_recovery_s=found.outlook.median_recovery_s,
         opened_breakers=found.outlook.opened_breakers,
+        complete=found.complete,
     )
 
 

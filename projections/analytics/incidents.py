@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from projections.analytics.chroma import Found
 from projections.analytics.documents import read_window, share
+from projections.analytics.state_documents import FAILING, calls_figures
+from projections.analytics.vectors import figures_half, likeness
 from projections.analytics.windows import US, Aspect, Window, counted
-
-RECOVERED_BELOW = 0.05
-"""Failure rate below which a provider counts as well again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class State:
     @property
     def failing(self) -> bool:
         """Whether it is an incident at all."""
-        return self.failure_rate >= RECOVERED_BELOW
+        return self.failure_rate >= FAILING
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,17 @@ def state_of(found: Found) -> State:
     )
 
 
+def most_alike(now: Found, past: Iterable[Found]) -> list[Found]:
+    """Past documents of calls, those first whose figures are most like those of now; names and words say nothing."""
+    figures = _figures(now)
+    told = (replace(one, distance=1.0 - likeness(figures, _figures(one))) for one in past)
+    return sorted(told, key=lambda one: (one.distance, one.id))
+
+
+def _figures(found: Found) -> list[float]:
+    return figures_half(calls_figures(read_window(found.metadata).sums))
+
+
 def apart(found: Iterable[Found], gap_us: int, limit: int) -> list[Found]:
     """The nearest of each stretch of time: neighbours of a window that is taken belong to the same incident."""
     taken: list[Found] = []
@@ -98,7 +108,7 @@ def incident(found: Found, after: Iterable[Found]) -> Incident:
     state = state_of(found)
     steps = _steps(state.start_us, [read_window(one.metadata) for one in after])
     later = [step for step in steps if step.after_s > 0]
-    well = (step.after_s for step in later if step.calls and step.failure_rate < RECOVERED_BELOW)
+    well = (step.after_s for step in later if step.calls and step.failure_rate < FAILING)
     return Incident(
         found.id,
         1.0 - found.distance,

@@ -131,6 +131,15 @@ def figures_half(figures: Sequence[float]) -> list[float]:
     return unit([2.0 * figure - 1.0 for figure in figures] + [0.0] * (FIGURES - len(figures)))
 
 
+def likeness(one: Sequence[float], other: Sequence[float]) -> float:
+    """The cosine of two halves."""
+    return _dot(one, other) / sqrt(_dot(one, one) * _dot(other, other))
+
+
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
 def words_half(words: Iterable[str]) -> list[float]:
     """The second half of a vector."""
     places = [0.0] * (KNOWN_PLACES + HASHED_PLACES)

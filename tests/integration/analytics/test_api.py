@@ -173,14 +173,18 @@ async def test_similar_incidents_tell_what_followed(settings: AnalyticsSettings)
     async with api_of(settings) as http:
         at = format_time_us(STATE_NOW_US + 1)
         found = await asked(http, "similar-incidents", provider="openai", at=at, limit=1)
+        well = format_time_us(STATE_NOW_US - 1)
+        healthy = await asked(http, "similar-incidents", provider="openai", at=well, limit=2)
         unknown = await http.get("/v1/analytics/similar-incidents", params={"provider": "x", "at": at})
     assert found["state"]["outcomes"] == {"TIMEOUT": 48}
     [incident] = found["incidents"]
     assert incident["state"]["from"] == format_time_us(STATE_NOW_US - 40 * STATE_US)
+    assert 0.99 < incident["likeness"] < 1
     assert incident["recovered_after_s"] == 600
     assert incident["opened_breakers"] == 1
     assert incident["followed"][1]["failure_rate"] == 0.4
-    assert (found["recovered"], found["median_recovery_s"]) == (1, 600)
+    assert (found["recovered"], found["median_recovery_s"], found["complete"]) == (1, 600, True)
+    assert [(one["likeness"], one["state"]["failing"]) for one in healthy["incidents"]] == [(1, False)] * 2
     assert unknown.status_code == 404
 
 
