@@ -1,4 +1,4 @@
-"""The policy that a backtest tries, read from its YAML file; what is wrong is said with file, line, place and what to do."""
+"""The policy that a backtest tries, read from its YAML file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import MaxLen
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from api.resources.budget import BudgetBody
 from api.resources.provider import Policy
@@ -22,14 +21,10 @@ from events.money import parse_usd
 from processors.backtest.policy import TriedPolicy
 from processors.backtest.prices import Prices, rates
 from projections.live.provider import ProviderSettings
-from projections.retention.policy_file import line_of
+from projections.yaml_file import Mistake, YamlFile
 
-MAX_BYTES = 2**20
+GUIDE = "docs/backtest.md"
 NO_ID = "00000000-0000-0000-0000-000000000000"
-
-
-class PolicyFileError(Exception):
-    """The file says something that cannot be; the message names file, line, place and what to do."""
 
 
 class ProviderPolicies(Body):
@@ -71,52 +66,24 @@ class PolicyFile(Body):
 
 
 def load_policy(path: Path) -> TriedPolicy:
-    """The policy of a file; PolicyFileError names all that is wrong with it."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise PolicyFileError(f"{path} is larger than {MAX_BYTES} bytes: that is no policy")
-        return parse_policy(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyFileError(f"{path} cannot be read: {error}") from None
+    """The policy of a file; YamlFileError names all that is wrong with it."""
+    return _policy_of(YamlFile.read(path, GUIDE, named_by="--policy"))
 
 
 def parse_policy(text: str, file: str) -> TriedPolicy:
     """As `load_policy`, of a text; `file` is what the messages call it."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise PolicyFileError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise PolicyFileError(
-            f"{file}: write `version: 1` and what is to be tried; there is an example in docs/backtest.md"
-        )
-    try:
-        found = PolicyFile.model_validate(values)
-        wrong: list[tuple[tuple[int | str, ...], str]] = list(_mistakes(found))
-    except ValidationError as error:
-        wrong = [
-            (finding["loc"], _what(finding["type"], finding["msg"]))
-            for finding in error.errors(include_url=False, include_input=False)
-        ]
-        found = None
-    if wrong or found is None:
-        said = (
-            f"{file}:{line_of(root, place)}: {'.'.join(map(str, place))}: {what}" for place, what in wrong
-        )
-        raise PolicyFileError("; ".join(said))
+    return _policy_of(YamlFile.parse(text, file, GUIDE))
+
+
+def _policy_of(file: YamlFile) -> TriedPolicy:
+    found = file.holds(PolicyFile)
+    mistakes = list(_mistakes(found))
+    if mistakes:
+        raise file.refused(mistakes)
     return _tried(found)
 
 
-def _what(kind: str, message: str) -> str:
-    return {
-        "extra_forbidden": "no such key; docs/backtest.md lists them all",
-        "missing": "is missing, add it",
-        "string_type": "has to be a text: write it in quotes, money too",
-    }.get(kind, message.removeprefix("Value error, "))
-
-
-def _mistakes(found: PolicyFile) -> Iterator[tuple[tuple[str, ...], str]]:
+def _mistakes(found: PolicyFile) -> Iterator[Mistake]:
     """What single values do not show, as (place, what)."""
     for provider, policies in found.providers.items():
         for name in policies.deployment_policies:

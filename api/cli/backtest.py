@@ -58,14 +58,11 @@ def backtest(
     """
     from api.backtest.document import document
     from api.backtest.page import page
-    from api.backtest.policy_file import PolicyFileError, load_policy
+    from api.backtest.policy_file import load_policy
     from api.settings import load_settings
     from projections.errors import ProjectionError
 
-    try:
-        tried = load_policy(policy)
-    except PolicyFileError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
+    tried = load_policy(policy)
     if report is not None and not report.absolute().parent.is_dir():
         raise CommandError(f"{report} cannot be written: there is no folder {report.parent}", Exit.USAGE)
     if archive is not None and not archive.is_dir():

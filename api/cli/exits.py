@@ -60,7 +60,8 @@ def code_of(error: BaseException) -> Exit | None:
     from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
     from projections.live.generations import GenerationError
     from projections.live.lock import LockedError, LockLostError
-    from projections.retention.errors import PolicyError, RetentionError
+    from projections.retention.errors import RetentionError
+    from projections.yaml_file import YamlFileError
 
     codes: dict[type[BaseException], Exit] = {
         CommandError: error.code if isinstance(error, CommandError) else Exit.FAILED,
@@ -81,7 +82,7 @@ def code_of(error: BaseException) -> Exit | None:
         BrokenSlotError: Exit.FAILED,
         SinkUnavailableError: Exit.UNAVAILABLE,
         HistoryUnavailableError: Exit.UNAVAILABLE,
-        PolicyError: Exit.USAGE,
+        YamlFileError: Exit.USAGE,
         RetentionError: Exit.REFUSED,
         CannotRestoreError: Exit.REFUSED,
         EventsError: Exit.FAILED,

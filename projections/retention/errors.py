@@ -9,10 +9,6 @@ class RetentionError(ProjectionError):
     """Root of this package's errors."""
 
 
-class PolicyError(RetentionError):
-    """A file of policies says something that cannot be; the message names file, place and what to do."""
-
-
 class StepRefusedError(RetentionError):
     """A step of a plan no longer holds: what it would take has changed since. Plan again."""
 

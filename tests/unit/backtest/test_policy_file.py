@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from api.backtest.policy_file import PolicyFileError, load_policy, parse_policy
+from api.backtest.policy_file import load_policy, parse_policy
 from events.budget_changed import BudgetChange, BudgetPeriod
 from events.provider_changed import BreakerPolicy, WindowKind
 from projections.live.provider import PolicyInForce
+from projections.yaml_file import YamlFileError
 from tests.unit.repository.checkout import ROOT
 
 FULL = """
@@ -93,7 +94,7 @@ def test_budgets_are_set_or_taken_away() -> None:
 )
 def test_what_is_wrong_is_said_with_its_place_and_what_to_do(text: str, said: str) -> None:
     """File, line, place and remedy, in one line."""
-    with pytest.raises(PolicyFileError) as caught:
+    with pytest.raises(YamlFileError) as caught:
         parse_policy(text, "new.yaml")
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
@@ -101,10 +102,10 @@ def test_what_is_wrong_is_said_with_its_place_and_what_to_do(text: str, said: st
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Not there, or no text."""
-    with pytest.raises(PolicyFileError, match=r"none.yaml cannot be read"):
+    with pytest.raises(YamlFileError, match=r"none.yaml cannot be read"):
         load_policy(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PolicyFileError, match=r"bad.yaml cannot be read"):
+    with pytest.raises(YamlFileError, match=r"bad.yaml cannot be read"):
         load_policy(tmp_path / "bad.yaml")
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from projections.retention.amounts import DAY_US
-from projections.retention.errors import PolicyError
 from projections.retention.policy import STATE_TOPICS, Action, Policies, Store
 from projections.retention.policy_file import load_policies, parse_policies
+from projections.yaml_file import YamlFileError
 
 
 def one(text: str) -> Policies:
@@ -19,7 +19,7 @@ def one(text: str) -> Policies:
 
 
 def refusal(text: str) -> str:
-    with pytest.raises(PolicyError) as caught:
+    with pytest.raises(YamlFileError) as caught:
         one(text)
     return str(caught.value)
 
@@ -103,18 +103,18 @@ def test_what_is_wrong_is_named_with_line_and_field(text: str, said: str) -> Non
 @pytest.mark.parametrize("text", ["", "[1]", "version: 2", "policies: {", "version: 1\npolicies: 3"])
 def test_a_file_that_is_none_is_refused(text: str) -> None:
     """Empty, a list, another version, broken YAML, or no list of policies: named with the file."""
-    with pytest.raises(PolicyError, match=r"p\.yaml"):
+    with pytest.raises(YamlFileError, match=r"p\.yaml"):
         parse_policies(text, "p.yaml")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the setting that names it."""
-    with pytest.raises(PolicyError, match="INTERLOCK_RETENTION__POLICIES"):
+    with pytest.raises(YamlFileError, match="INTERLOCK_RETENTION__POLICIES"):
         load_policies(tmp_path / "none.yaml")
 
 
 def test_names_of_policies_differ() -> None:
     """The audit says which policy it was."""
     twice = "  - {name: it, store: log, action: delete, older_than: 1d}\n" * 2
-    with pytest.raises(PolicyError, match="two policies are named it"):
+    with pytest.raises(YamlFileError, match="two policies are named it"):
         parse_policies(f"version: 1\npolicies:\n{twice}", "p.yaml")
