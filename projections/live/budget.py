@@ -15,7 +15,7 @@ import orjson
 
 from events.budget_changed import BudgetChange, BudgetChanged, BudgetLevel, BudgetPeriod
 from projections.live.canonical import encode
-from projections.live.node import Identity, Node, nodes_of
+from projections.live.node import Node
 from projections.live.period import Period, period_before, period_of
 from projections.live.spend import SpendOf, Spent, days_of, spent_in
 
@@ -69,11 +69,6 @@ class Budgets:
     def nodes(self) -> set[str]:
         """The nodes that have budgets."""
         return {budget.node for budget in self.budgets.values()}
-
-    def covering(self, identity: Identity) -> tuple[Budget, ...]:
-        """The budgets that a call counts against, by id."""
-        nodes = set(nodes_of(identity))
-        return tuple(budget for budget in self.budgets.values() if budget.node in nodes)
 
     def to_json(self) -> bytes:
         """Canonical bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from events.ids import derived_id
 from events.positions import Partition
@@ -18,6 +19,9 @@ class Step:
     `first` tells this from an earlier step on a subject of the same name: the least offsets, or a file's time.
     """
 
+    what: ClassVar[str]
+    """The verb of the audit's action."""
+
     policy: str
     action: Action
     subject: str
@@ -31,11 +35,6 @@ class Step:
         return derived_id(f"retention/{self.policy}/{self.what}/{self.subject}", str(self.first))
 
     @property
-    def what(self) -> str:
-        """The verb of the audit's action."""
-        raise NotImplementedError
-
-    @property
     def store(self) -> Store:
         return Store(self.subject.partition("/")[0])
 
@@ -44,106 +43,79 @@ class Step:
 class DropMonth(Step):
     """Detach a whole month and drop it; every row of it is one that the selection takes."""
 
+    what: ClassVar = "drop_month"
     topic: str
     table: str
     selection: Selection
-
-    @property
-    def what(self) -> str:
-        return "drop_month"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRows(Step):
     """Delete of a month the rows that the selection takes."""
 
+    what: ClassVar = "delete_rows"
     topic: str
     table: str
     selection: Selection
-
-    @property
-    def what(self) -> str:
-        return "delete_rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRefused(Step):
     """Delete records of a topic that were no events."""
 
+    what: ClassVar = "delete_refused"
     selection: RefusedSelection
-
-    @property
-    def what(self) -> str:
-        return "delete_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackMonth(Step):
     """Rewrite a month without dead space, its values compressed."""
 
+    what: ClassVar = "pack_month"
     topic: str
     table: str
-
-    @property
-    def what(self) -> str:
-        return "pack_month"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropSums(Step):
     """Detach a whole month of rollups and drop it."""
 
+    what: ClassVar = "drop_sums"
     table: str
-
-    @property
-    def what(self) -> str:
-        return "drop_sums"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteSegment(Step):
     """Delete the oldest segment of a partition of the archive."""
 
+    what: ClassVar = "delete_segment"
     place: Partition
     span: Span
-
-    @property
-    def what(self) -> str:
-        return "delete_segment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackSegments(Step):
     """Merge a partition's small segments into larger ones, compressed as the settings say."""
 
+    what: ClassVar = "pack_segments"
     place: Partition
-
-    @property
-    def what(self) -> str:
-        return "pack_segments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutLog(Step):
     """Have the broker delete the records of a partition before that offset."""
 
+    what: ClassVar = "cut_log"
     place: Partition
     before: int
-
-    @property
-    def what(self) -> str:
-        return "cut_log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteFile(Step):
     """Delete a file."""
 
+    what: ClassVar = "delete_file"
     path: Path
-
-    @property
-    def what(self) -> str:
-        return "delete_file"
 
 
 AnyStep = (

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from events.envelope import OutcomeKind
 from events.outcomes_observed import OutcomeRun, OutcomesObserved
 from events.provider_health_checked import HealthStatus, ProviderHealthChecked
-from processors.verify.naive.health import check_documents, health_documents
 from projections.live.check import CheckHealth
 from projections.live.health import DeploymentHealth
+from tests.reference.documents import check_documents, health_documents
 
 NOW_S = 1_700_000_000
 RUNS = st.lists(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from events.envelope import MAX_LONG, OutcomeKind
 from events.usage_recorded import UsageRecorded
-from processors.verify.naive.spend import nodes, spend_documents
+from processors.verify.naive.spend import nodes
 from projections.live.node import Identity, Node, escape, nodes_of, unescape
 from projections.live.spend import (
     Group,
@@ -21,6 +21,7 @@ from projections.live.spend import (
     quarter_of,
     spent_in,
 )
+from tests.reference.documents import spend_documents
 from tests.reference.spend import spent_between
 
 START_US = 1_709_251_200_000_000  # 2024-03-01T00:00Z

@@ -21,23 +21,21 @@ from events.envelope import Event
 from events.provider_health_checked import ProviderHealthChecked
 from events.usage_recorded import UsageRecorded
 from processors.breaker.machine import TRANSITIONS
-from processors.verify.naive.breakers import tell_breakers
-from processors.verify.naive.health import check_documents, health_documents
-from processors.verify.naive.settings import (
-    budget_documents,
-    override_documents,
-    provider_documents,
-    routing_documents,
-)
-from processors.verify.naive.spend import nodes, spend_documents
+from processors.verify.naive.settings import Documents, route, set_budget, set_override, set_provider
+from processors.verify.naive.spend import nodes
 from projections.live.period import Period, period_before, period_of
 from projections.live.slots import PROVIDER_LEAD, TENANT_LEAD
 from tests.reference.accepted import Told, outcomes, tell
+from tests.reference.documents import (
+    check_documents,
+    documents_of,
+    health_documents,
+    spend_documents,
+    tell_breakers,
+)
 from tests.reference.runs import run_of_check, runs_of
 from tests.reference.spend import spent_between
 from tests.simulation.cluster import Cluster
-
-Documents = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +90,8 @@ def tenant_states_equal_the_log(evidence: Evidence) -> Iterator[str]:
         slot = f"{TENANT_LEAD}.{number}"
         expected: dict[str, Documents] = {
             "spend": spend_documents(_of(UsageRecorded, evidence.events("usage", number))),
-            "budgets": budget_documents(_of(BudgetChanged, evidence.events("budgets", number))),
-            "routing": routing_documents(evidence.events("routing", number)),  # type: ignore[arg-type]
+            "budgets": documents_of(set_budget, evidence.events("budgets", number)),
+            "routing": documents_of(route, evidence.events("routing", number)),
             "raised": _raised_documents(evidence, number),
         }
         for kind, documents in expected.items():
@@ -106,7 +104,7 @@ def provider_states_equal_the_log(evidence: Evidence) -> Iterator[str]:
         slot = f"{PROVIDER_LEAD}.{number}"
         told = evidence.told["outcomes", number]
         observed = outcomes(told)
-        settings = provider_documents(evidence.events("providers", number))  # type: ignore[arg-type]
+        settings = documents_of(set_provider, evidence.events("providers", number))
         transitions = [
             event
             for record in evidence.cluster.log.partitions["breakers"][number]
@@ -118,7 +116,7 @@ def provider_states_equal_the_log(evidence: Evidence) -> Iterator[str]:
             "health": health_documents(event for _, event in observed),
             "check": check_documents(_of(ProviderHealthChecked, evidence.events("health", number))),
             "provider": settings,
-            "override": override_documents(evidence.events("overrides", number)),  # type: ignore[arg-type]
+            "override": documents_of(set_override, evidence.events("overrides", number)),
             "window": {name: breaker.window_document() for name, breaker in breakers.items()},
             "breaker": {name: b.breaker_document(settings.get(b.name[0])) for name, b in breakers.items()},
         }
@@ -306,7 +304,7 @@ def _expected_alerts(evidence: Evidence, number: int) -> set[tuple[object, ...]]
     for change in _of(BudgetChanged, evidence.events("budgets", number)):
         if not change.budget_id.startswith("steady") or change.period is BudgetPeriod.ROLLING:
             continue
-        node = budget_documents([change])[change.tenant]["budgets"][change.budget_id]["node"]
+        node = documents_of(set_budget, [change])[change.tenant]["budgets"][change.budget_id]["node"]
         mine = [event for event in usage if event.tenant == change.tenant and node in nodes(event)]
         for period in {period_of(change, event.occurred_at) for event in mine}:
             spent = spent_between(mine, node, period.start_us, period.end_us)[0]

@@ -6,7 +6,7 @@ Nothing is decided here: a transition is applied where the log says that it was 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,23 +232,3 @@ def first_of_each(transitions: Iterable[BreakerTransitioned]) -> dict[str, list[
     for event in transitions:
         firsts.setdefault(event.deployment, {}).setdefault(event.version, event)
     return {name: [found[version] for version in sorted(found)] for name, found in firsts.items()}
-
-
-def tell_breakers(
-    outcomes: Sequence[tuple[int, OutcomesObserved]],
-    clocks_ms: Sequence[int],
-    transitions: Iterable[BreakerTransitioned],
-) -> dict[str, ToldBreaker]:
-    """The breakers of one partition, by deployment, after all of its outcomes and transitions."""
-    by_deployment = first_of_each(transitions)
-    breakers = {
-        name: ToldBreaker((found[0].provider, found[0].model, found[0].region), found)
-        for name, found in by_deployment.items()
-    }
-    for offset, event in outcomes:
-        name = (event.provider, event.model, event.region)
-        breaker = breakers.setdefault(event.deployment, ToldBreaker(name, []))
-        breaker.observe(event, offset, clocks_ms[offset] * 1000)
-    for breaker in breakers.values():
-        breaker.up_to((len(clocks_ms), 0, 0))
-    return breakers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -96,14 +95,6 @@ def _rows(buckets: dict[int, list[int]], newest: int, shape: tuple[int, int]) ->
     return [[index, *row] for index, row in sorted(buckets.items()) if index > newest // width - kept]
 
 
-def health_documents(observed: Iterable[OutcomesObserved]) -> dict[str, dict[str, Any]]:
-    """By deployment the JSON document that the live state should hold, from all outcomes there are, in order."""
-    fared: dict[str, Fared] = {}
-    for event in observed:
-        fared.setdefault(event.deployment, Fared(event)).see(event)
-    return {deployment: one.document() for deployment, one in fared.items()}
-
-
 @dataclass(slots=True)
 class Checked:
     """One subject of health checks: a provider, or a deployment."""
@@ -168,12 +159,3 @@ def subject_of(event: ProviderHealthChecked) -> str:
     if not event.model:
         return event.provider
     return f"{event.provider}/{event.model}" + (f"@{event.region}" if event.region else "")
-
-
-def check_documents(checks: Iterable[ProviderHealthChecked]) -> dict[str, dict[str, Any]]:
-    """By subject the JSON document that the live state should hold, from all checks there are, in order."""
-    checked: dict[str, Checked] = {}
-    for event in checks:
-        subject = subject_of(event)
-        checked.setdefault(subject, Checked(subject)).see(event)
-    return {subject: one.document() for subject, one in checked.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from events.breaker_overridden import BreakerOverridden
@@ -49,14 +48,6 @@ def set_budget(documents: Documents, change: BudgetChanged) -> None:
     }
 
 
-def budget_documents(changes: Iterable[BudgetChanged]) -> Documents:
-    """By tenant, after all changes."""
-    documents: Documents = {}
-    for change in changes:
-        set_budget(documents, change)
-    return documents
-
-
 def _node(change: BudgetChanged) -> str:
     parts = ["tenant" if change.subject is None else f"{_WORDS[change.level]}={_plain(change.subject)}"]
     parts += [f"provider={_plain(change.provider)}"] if change.provider else []
@@ -87,14 +78,6 @@ def set_provider(documents: Documents, change: ProviderChanged) -> None:
     }
 
 
-def provider_documents(changes: Iterable[ProviderChanged]) -> Documents:
-    """By provider, after all changes."""
-    documents: Documents = {}
-    for change in changes:
-        set_provider(documents, change)
-    return documents
-
-
 def set_override(documents: Documents, override: BreakerOverridden) -> None:
     """By provider the last override of it as a whole."""
     if override.model is None:
@@ -106,14 +89,6 @@ def set_override(documents: Documents, override: BreakerOverridden) -> None:
             "reason": override.reason,
             "until_us": override.expires_at,
         }
-
-
-def override_documents(overrides: Iterable[BreakerOverridden]) -> Documents:
-    """By provider, after all overrides."""
-    documents: Documents = {}
-    for override in overrides:
-        set_override(documents, override)
-    return documents
 
 
 def route(documents: Documents, decision: RoutingDecided) -> None:
@@ -144,14 +119,6 @@ def route(documents: Documents, decision: RoutingDecided) -> None:
             [each.deployment, each.verdict] for each in decision.candidates if each.verdict != "chosen"
         ],
     }
-
-
-def routing_documents(decisions: Iterable[RoutingDecided]) -> Documents:
-    """By tenant, after all decisions."""
-    documents: Documents = {}
-    for decision in decisions:
-        route(documents, decision)
-    return documents
 
 
 def _chosen(decision: RoutingDecided) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -34,14 +33,6 @@ class Spending:
         """The JSON document of a spend id."""
         rows = [[quarter, *map(_json_int, line)] for quarter, line in sorted(self.sums[spend].items())]
         return {"day": int(spend.split("|")[2]), "rows": rows}
-
-
-def spend_documents(usage: Iterable[UsageRecorded]) -> dict[str, dict[str, object]]:
-    """By spend id the JSON document that the live state should hold, from all usage there is (duplicates dropped)."""
-    spending = Spending()
-    for event in usage:
-        spending.add(event)
-    return {spend: spending.document(spend) for spend in spending.sums}
 
 
 def nodes(event: UsageRecorded) -> list[str]:
