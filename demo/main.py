@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import tempfile
@@ -47,7 +46,7 @@ async def run(options: DemoOptions, before_proof: BeforeProof = nothing) -> int:
     folder = Path(tempfile.mkdtemp(prefix="interlock-demo-"))
     keep = False
     try:
-        with _sigterm_as_ctrl_c():
+        with _ended_in_order():
             evidence = await Play(console, options, scenario).perform(folder, before_proof)
         keep = bool(evidence.proof.inequalities)
         elapsed_s = time.monotonic() - started_s
@@ -87,11 +86,19 @@ def _introduce(console: Console, options: DemoOptions, scenario: Scenario) -> No
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends the run in order, as Ctrl-C does."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
+def _ended_in_order() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in order, also where a script's shell has SIGINT ignored for what it runs behind."""
+    loop, running = asyncio.get_running_loop(), asyncio.current_task()
+    assert running is not None
+    orders = (signal.SIGINT, signal.SIGTERM)
+    for order in orders:
+        loop.add_signal_handler(order, running.cancel)
     try:
         yield
+    except asyncio.CancelledError:
+        if running.cancelling():
+            raise KeyboardInterrupt from None
+        raise
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for order in orders:
+            loop.remove_signal_handler(order)

@@ -95,7 +95,7 @@ class SlotTable:
         if not running.cancelled():
             error = running.exception()
         elif any(held is running for _, held in self._tasks.values()):
-            error = BrokenInvariantError(f"{running.get_name()} was cancelled by something that it called")
+            error = BrokenInvariantError(f"{running.get_name()} was cancelled by nobody who may")
         if error is not None:
             _log.error("worker stops", why=str(error))
             self._crash = asyncio.ensure_future(self._app.crash(error))

@@ -71,6 +71,11 @@ class SlotTask:
         except LogUnavailableError as error:
             _log.warning("a batch cannot be folded now: trying again", why=str(error))
             return "log"
+        except asyncio.CancelledError:
+            if _is_ordered():
+                raise
+            _log.warning("a call of the slot was cancelled from within: opening it anew", exc_info=True)
+            return "cancelled"
 
     async def _fold_next(self) -> None:
         try:
@@ -92,3 +97,9 @@ class SlotTask:
         """Let go of what waits in the queue."""
         while not self.queue.empty():
             self.queue.get_nowait()
+
+
+def _is_ordered() -> bool:
+    """Whether this task was told to end; else a future that it waited for was cancelled, as clients of servers do."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -8,11 +8,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from embedded.broker import BrokerServer
 from embedded.kafka import KafkaServer
 from events.settings import LogSettings
+from tests.integration.log import delete_topics
 
 Broker = BrokerServer | KafkaServer
 BROKERS: dict[str, type[Broker]] = {"tansu": BrokerServer, "kafka": KafkaServer}
@@ -79,20 +79,7 @@ async def make_log_settings(log_address: str) -> AsyncIterator[LogSettingsFactor
         return LogSettings.model_validate(values)
 
     yield make
-    if BROKER == "kafka":
-        await _delete_topics(log_address, tuple(prefixes))
-
-
-async def _delete_topics(address: str, prefixes: tuple[str, ...]) -> None:
-    """Thousands of partitions, each with its files, would slow Kafka down. The embedded broker keeps no files."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    try:
-        topics = [name for name in await admin.list_topics() if name.startswith(prefixes)]
-        if prefixes and topics:
-            await admin.delete_topics(topics)
-    finally:
-        await admin.close()
+    await delete_topics(log_address, *prefixes)
 
 
 @pytest.fixture

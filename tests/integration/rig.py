@@ -34,6 +34,7 @@ from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of
 from projections.live.spend import SpendDay, Spent, spend_id
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
+from tests.integration.log import delete_topics
 from tests.simulation.cluster import Cluster
 from tests.simulation.log import MemoryLog
 from tests.simulation.properties import PROPERTIES, Evidence
@@ -87,6 +88,7 @@ class Rig:
 
     async def __aenter__(self) -> Self:
         await create_topics(self.log)
+        self._resources.push_async_callback(delete_topics, self.log.bootstrap, self.log.topic_prefix)
         enter = self._resources.enter_async_context
         self.publisher = await enter(Publisher(self.log, self.codec))
         self.ends = await enter(LogEnds(self.log))

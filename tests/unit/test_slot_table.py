@@ -14,6 +14,7 @@ from processors.batching import RecordBatch
 from processors.slot_runner import Ports
 from processors.slot_table import SlotTable
 from projections.live.slots import TOPICS_OF_LEAD
+from tests.integration.log import until
 
 TOPICS = TOPICS_OF_LEAD["health"]
 
@@ -47,10 +48,13 @@ class NeverOpened:
     """A live store that does not answer, or whose call ends as if it had been cancelled."""
 
     def __init__(self) -> None:
-        self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[None]
+        self.asked = 0
 
     async def acquire(self, *_: object) -> None:
         """Wait for what never comes."""
+        self.answer = asyncio.get_running_loop().create_future()
+        self.asked += 1
         await self.answer
 
 
@@ -93,13 +97,26 @@ async def test_a_closed_slot_lets_go_of_all_that_wait_for_it(table: SlotTable, a
     assert app.reason is None
 
 
-async def test_a_slot_that_is_cancelled_from_within_stops_the_worker(
+async def test_a_slot_whose_call_is_cancelled_from_within_is_opened_anew(
     table: SlotTable, app: App, store: NeverOpened
 ) -> None:
-    """Else nobody would ever fold it: the group believes that this worker does."""
+    """Clients of servers cancel what waits for them; the group believes that this worker folds on, so it does."""
     await table.on_assigned(partitions(0))
-    await asyncio.sleep(0)
+    await until(lambda: store.asked == 1)
     store.answer.cancel()
+    await until(lambda: store.asked == 2)
+    assert app.reason is None
+    await table.close()
+
+
+async def test_a_slot_that_somebody_else_cancels_stops_the_worker(
+    table: SlotTable, app: App, store: NeverOpened
+) -> None:
+    """Else nobody would ever fold it."""
+    await table.on_assigned(partitions(0))
+    await until(lambda: store.asked == 1)
+    [running] = [task for task in asyncio.all_tasks() if task.get_name() == "slot health.0"]
+    running.cancel()
     await asyncio.wait_for(app.crashed.wait(), 1.0)
     assert "slot health.0 was cancelled" in str(app.reason)
     await table.close()
