@@ -6,8 +6,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Test processes side by side, each with servers of its own; 0 is none beside pytest's. More want a quiet machine.
-JOBS ?= 0
+# Test processes side by side, each with servers of its own; 0 is none beside pytest's.
+JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help

@@ -206,7 +206,7 @@ async def test_a_state_is_shown_as_it_was(console: Console) -> None:
     number = built["generation"]
     assert (built["as_of"], built["folded"], plan["records"]) == (then, plan["records"], built["folded"])
     shown = await console.succeeds("show", "breaker", "mistral/gpt-4o", *as_of, "--json")
-    assert (shown.json["state"], shown.json["at"]) == ("OPEN", then)
+    assert (shown.json["recorded_state"], shown.json["at"]) == ("OPEN", then)
     assert f"from generation {number}, as of {then}" in shown.err
     shown = await console.succeeds("show", "provider", "mistral", *as_of)
     assert shown.json["deployments"] == ["mistral/gpt-4o"]

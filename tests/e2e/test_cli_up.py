@@ -46,6 +46,7 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
             return shown.code == 0 and shown.json["state"] == "OPEN"
 
         await eventually(open_now, 30)
+        opened = format_time_us(time.time_ns() // 1000)
         listed = await console.succeeds("breakers", "list")
         assert "openai/gpt-4o" in listed.out
         assert "5 failures in a row" in listed.out
@@ -53,10 +54,9 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
         assert (budget["spent_usd"], budget["remaining_usd"]) == ("2.5", "7.5")
         status = (await console.succeeds("status", "--json")).json
         assert len(status["workers"]) == 2
-        now = format_time_us(time.time_ns() // 1000)
 
         async def in_history() -> bool:
-            shown = await console.run("show", "breaker", "openai/gpt-4o", "--as-of", now, "--json")
+            shown = await console.run("show", "breaker", "openai/gpt-4o", "--as-of", opened, "--json")
             return shown.code == 0 and shown.json["state"] == "OPEN" and "from the history" in shown.err
 
         await eventually(in_history, 30)

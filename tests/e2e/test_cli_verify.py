@@ -30,7 +30,7 @@ async def test_a_user_finds_what_was_tampered_with_and_repairs_it(console: Conso
         async def is_there() -> bool:
             shown = await console.run("breakers", "show", "openai/gpt-4o", "--json")
             written = await console.run("history", "breakers", "--json")
-            return shown.code == 0 and shown.json["state"] == "OPEN" and "OPEN" in written.out
+            return shown.code == 0 and shown.json["recorded_state"] == "OPEN" and "OPEN" in written.out
 
         await eventually(is_there, 60)
         live = (await console.succeeds("verify", "live", "--json")).json
@@ -48,7 +48,8 @@ async def test_a_user_finds_what_was_tampered_with_and_repairs_it(console: Conso
         repaired = await console.succeeds("verify", "live", "--repair", "--json")
         assert repaired.json["equal"]
         assert "state is CLOSED live, OPEN by the log" in repaired.err
-        assert (await console.succeeds("breakers", "show", "openai/gpt-4o", "--json")).json["state"] == "OPEN"
+        shown = await console.succeeds("breakers", "show", "openai/gpt-4o", "--json")
+        assert shown.json["recorded_state"] == "OPEN"
         refused = await console.run("verify", "live", "--partition", "4096")
         assert refused.code == 2
         assert "there is no partition 4096" in refused.err

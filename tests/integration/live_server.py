@@ -52,7 +52,7 @@ class LiveServer(ValkeyServer):
         values: dict[str, object] = {
             "redis_url": self.address,
             "namespace": f"test{next(_NAMESPACES)}",
-            "connect_timeout_s": 0.5,
+            "connect_timeout_s": 2.0,
             "command_timeout_s": 2.0,
             "push_heartbeat_s": 0.2,
             "retry_min_s": 0.01,
