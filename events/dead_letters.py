@@ -11,6 +11,7 @@ from events.dead_lettered import DeadLettered, LetterStatus, RecordHeader
 from events.encoded import Encoded
 from events.envelope import MAX_TIME_US
 from events.errors import EventsError, InvalidEventError
+from events.header_names import kept, unkept
 from events.ids import derived_id
 from events.packed_record import PackedRecord, unpack
 from events.positions import Position
@@ -41,7 +42,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter put together from its parts. `value` is the record's, whole; times are microseconds."""
+    """One dead letter put together from its parts. `value` is the record's, whole; times are microseconds.
+
+    The names of `headers` are spelled as events/header_names.py says.
+    """
 
     letter_id: str
     topic: str
@@ -63,7 +67,7 @@ def letters_of(refused: Refused, consumer: str, now_us: int) -> list[DeadLettere
     record, error = refused.record, refused.error
     letter_id = derived_id(f"letter:{record.topic}-{record.partition}", record.offset)
     key, value = record.key, record.value
-    headers = tuple(RecordHeader(name=name, value=content) for name, content in record.headers)
+    headers = kept(record.headers)
     packed = (
         len(key or b"") + sum(len(one.name.encode()) + len(one.value) + 8 for one in headers) > BESIDE_BYTES
     )
@@ -177,7 +181,7 @@ async def redrive(
         raise LetterNotFoundError(
             f"letter {letter.letter_id} has no key or no value: there is nothing to redrive"
         )
-    headers = tuple((kept.name, kept.value) for kept in letter.headers if kept.name != REDRIVEN_HEADER)
+    headers = tuple(header for header in unkept(letter.headers) if header[0] != REDRIVEN_HEADER)
     [position] = await publisher.append_encoded(
         [
             Encoded(

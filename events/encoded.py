@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Header = tuple[str, bytes]
+from events.header_names import Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +20,5 @@ class Encoded:
     @property
     def size(self) -> int:
         """Bytes of its key, value and headers."""
-        headers = sum(len(name) + len(value) for name, value in self.headers) if self.headers else 0
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers) if self.headers else 0
         return len(self.key) + len(self.value) + headers

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from events.encoded import Encoded
+from events.raw_batch import put
 from events.settings import LogSettings
 
 
@@ -113,12 +114,7 @@ class Lane:
         first = part.taken
         for record in part.records[first:]:
             timestamp_ms = now_ms if record.timestamp_ms is None else record.timestamp_ms
-            if (
-                batch.append(
-                    timestamp=timestamp_ms, key=record.key, value=record.value, headers=list(record.headers)
-                )
-                is None
-            ):
+            if not put(batch, timestamp_ms, record.key, record.value, record.headers):
                 break
             part.taken += 1
         return part.taken - first

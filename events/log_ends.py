@@ -14,6 +14,7 @@ from events.errors import LogUnavailableError
 from events.high_watermarks import high_watermarks
 from events.positions import Partition
 from events.settings import LogSettings
+from events.tolerant_records import TolerantConsumer
 
 
 class LogEnds:
@@ -82,7 +83,7 @@ class LogEnds:
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
+            consumer = TolerantConsumer(
                 bootstrap_servers=self._settings.bootstrap,
                 group_id=None,
                 enable_auto_commit=False,

@@ -12,9 +12,10 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from events.catalogue import TOPIC_OF_EVENT
 from events.codec import Codec
-from events.encoded import Encoded, Header
+from events.encoded import Encoded
 from events.envelope import Event
 from events.errors import EventsError, EventTooLargeError, LogUnavailableError
+from events.header_names import Header
 from events.in_flight import InFlight
 from events.lane import Lane, Part
 from events.partitioner import partition_of

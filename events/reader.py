@@ -14,8 +14,10 @@ from aiokafka.errors import KafkaError
 from events.catalogue import topic_named
 from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
+from events.header_names import Header
 from events.high_watermarks import high_watermarks
 from events.settings import LogSettings
+from events.tolerant_records import TolerantConsumer
 
 T = TypeVar("T")
 POLL_MS = 200
@@ -45,7 +47,9 @@ class LogRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[Header]:
+        """Names that are not UTF-8 hold surrogates; see events/header_names.py."""
+        ...
 
 
 Batch = tuple[int, list[LogRecord]]
@@ -129,7 +133,7 @@ class LogReader:
                 yield batch
 
     async def _drain(
-        self, consumer: AIOKafkaConsumer, open_ranges: dict[int, Range], places: dict[int, TopicPartition]
+        self, consumer: TolerantConsumer, open_ranges: dict[int, Range], places: dict[int, TopicPartition]
     ) -> AsyncGenerator[Batch, None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.request_timeout_s
@@ -141,6 +145,8 @@ class LogReader:
                 raise LogUnavailableError(
                     f"no record came for {self._settings.request_timeout_s} s; still to read: {open_ranges}"
                 )
+            if not fetched:
+                _check_damage(consumer)
             for place, records in fetched.items():
                 end = open_ranges[place.partition].end
                 within = records if records[-1].offset < end else [r for r in records if r.offset < end]
@@ -169,6 +175,8 @@ class LogReader:
                 fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=READ_RECORDS)
                 for place, records in fetched.items():
                     yield place.partition, records
+                if not fetched:
+                    _check_damage(consumer)
                 if not fetched and loop.time() < ask_at:
                     continue
                 if not fetched:
@@ -182,9 +190,9 @@ class LogReader:
         return {place.partition: Range(starts[place], ends[place]) for place in places}
 
     @asynccontextmanager
-    async def _consumer(self, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    async def _consumer(self, topic: str) -> AsyncIterator[tuple[TolerantConsumer, list[TopicPartition]]]:
         full_name = self._settings.full_name(topic_named(topic).name)
-        consumer = AIOKafkaConsumer(
+        consumer = TolerantConsumer(
             bootstrap_servers=self._settings.bootstrap,
             group_id=None,
             enable_auto_commit=False,
@@ -224,3 +232,8 @@ class LogReader:
             raise LogUnavailableError(
                 f"the log did not answer within {self._settings.request_timeout_s} s"
             ) from error
+
+
+def _check_damage(consumer: TolerantConsumer) -> None:
+    if consumer.damage is not None:
+        raise LogUnavailableError(consumer.damage)

@@ -26,6 +26,7 @@ from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from events.consumer_stop import STOP_WITHIN_S, stop_consumer
 from events.errors import LogUnavailableError
 from events.reader import LogRecord
+from events.tolerant_records import TolerantConsumer
 from processors.assignor import CopartitionedAssignor
 
 MAX_RESPONSE_BYTES = 16 * 2**20
@@ -105,7 +106,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = CopartitionedAssignor
-        return AIOKafkaConsumer(
+        return TolerantConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),

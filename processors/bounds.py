@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from events.errors import InvalidEventError
+from events.header_names import check_names
 from events.partitioner import partition_of
+from events.reader import LogRecord
 from events.settings import LogSettings
 
 DAY_US = 86_400_000_000
@@ -19,13 +21,15 @@ class Bounds:
     partition: int
     _keys: dict[str, bytes] = field(default_factory=dict)
 
-    def check_size(self, value: bytes | None) -> None:
-        """Refuse what is larger than an event may be."""
+    def check_form(self, record: LogRecord) -> None:
+        """Refuse what is larger than an event may be, or has a header whose name is not UTF-8."""
+        value = record.value
         if value is not None and len(value) > self.settings.max_event_bytes:
             raise InvalidEventError(
                 "too_large",
                 f"the record has {len(value)} bytes, over the limit of {self.settings.max_event_bytes}",
             )
+        check_names(record.headers)
 
     def check_key(self, key: bytes | None, expected: str, field_name: str) -> None:
         """Refuse a record whose key is not its event's, or that lies in a partition its key does not belong to."""

@@ -25,7 +25,7 @@ Hints = Mapping[str, int]
 def checked_event(topic_name: str, record: LogRecord, codec: Codec, bounds: Bounds) -> Event:
     """The event of a record, after every check: schema, values, size, key, partition and time."""
     topic = TOPICS[topic_name]
-    bounds.check_size(record.value)
+    bounds.check_form(record)
     event = codec.decode(topic, record.value)
     bounds.check_key(record.key, topic.key_of(event), topic.key_field)
     bounds.check_time(event.occurred_at, record.timestamp)

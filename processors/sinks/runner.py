@@ -23,6 +23,7 @@ from events.log_ends import LogEnds
 from events.positions import Partition
 from events.reader import LogReader, LogRecord
 from events.settings import LogSettings
+from events.tolerant_records import TolerantConsumer
 from processors import metrics
 from processors.retry import until_done
 from processors.sinks.places import Places
@@ -78,7 +79,7 @@ class SinkRunner:
 
     async def _join(self) -> AIOKafkaConsumer:
         settings = self.settings
-        consumer = AIOKafkaConsumer(
+        consumer = TolerantConsumer(
             bootstrap_servers=settings.bootstrap,
             group_id=group_of(settings, self.sink.name),
             enable_auto_commit=False,

@@ -17,6 +17,7 @@ from events.catalogue import TOPICS
 from events.codec import from_record
 from events.envelope import MAX_LONG, MAX_TIME_US
 from events.errors import InvalidEventError
+from events.header_names import are_utf8
 from events.reader import LogRecord
 from processors.bounds import DAY_US, Bounds
 from projections.live.node import Identity
@@ -73,12 +74,13 @@ class Soundness:
             and -self._max_age_us <= usage["occurred_at"] - record.timestamp * 1000 <= self._max_ahead_us
             and record.value is not None
             and len(record.value) <= self._max_bytes
+            and (not record.headers or are_utf8(record.headers))
         ):
             return caller
         return self._check_whole(usage, record)
 
     def _check_whole(self, usage: Usage, record: LogRecord) -> Caller:
-        self._bounds.check_size(record.value)
+        self._bounds.check_form(record)
         event = from_record(USAGE, usage)
         if usage["latency_ms"] > MAX_LATENCY_MS:
             raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")

@@ -12,6 +12,7 @@ from events.catalogue import topic_named
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError
+from events.header_names import are_utf8
 from events.outcomes_observed import OutcomesObserved
 from events.partitioner import partition_of
 from events.positions import Partition
@@ -75,7 +76,7 @@ class Admission:
 
     def _valid(self, record: LogRecord) -> Event | None:
         topic = topic_named(self.place.topic)
-        if len(record.value or b"") > self.log.max_event_bytes:
+        if len(record.value or b"") > self.log.max_event_bytes or not are_utf8(record.headers):
             return None
         try:
             event = self.codec.decode(topic, record.value)

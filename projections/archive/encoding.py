@@ -19,6 +19,7 @@ from events.catalogue import Topic
 from events.codec import HEADER_BYTES
 from events.compiled_reader import RecordReader, compile_reader
 from events.errors import EventsError, LogUnavailableError, SchemaError
+from events.header_names import Header, spelled
 from events.reader import LogRecord
 from events.registry import Registry
 from events.schemas import AvroSchema, SchemaVersion
@@ -150,7 +151,7 @@ class Rows:
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     lengths: Ints
-    headers: Sequence[Sequence[tuple[str, bytes | None]]]
+    headers: Sequence[Sequence[Header]]
 
     @classmethod
     def of(cls, records: Sequence[LogRecord]) -> Rows:
@@ -243,11 +244,12 @@ class _Keys(dict[bytes | None, bytes]):
         return made
 
 
-def _headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+def _headers(headers: Sequence[Header]) -> bytes:
     if not headers:
         return NO_HEADERS
     items = b"".join(
-        sized(name.encode()) + (b"\0" if value is None else b"\x02" + sized(value)) for name, value in headers
+        sized(spelled(name).encode()) + (b"\0" if value is None else b"\x02" + sized(value))
+        for name, value in headers
     )
     return varint(len(headers)) + items + b"\0"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
 
+from events.header_names import bytes_of
 from events.reader import LogRecord
 
 _HEAD = Struct(">qqqqq")
@@ -33,7 +34,7 @@ class RecordDigest:
             )
             pieces += (key or b"", value or b"")
             for name, content in headers:
-                raw = name.encode()
+                raw = bytes_of(name)
                 pieces.append(_HEADER.pack(len(raw), _length(content)))
                 pieces += (raw, content or b"")
             count += 1

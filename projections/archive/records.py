@@ -8,10 +8,11 @@ from heapq import merge
 from operator import attrgetter
 
 from events.compiled_reader import wide
+from events.header_names import Header, unspelled
 from projections.archive.avro_file import AvroFile, Block, DamagedFileError
 from projections.archive.encoding import framing_of
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[Header, ...]
 EVENT_AT, NOTHING_AT = 2, 0
 
 
@@ -74,15 +75,14 @@ def _records(topic: str, partition: int, framing: bytes, block: Block) -> Iterat
 
 
 def _headers(raw: bytes, at: int) -> tuple[Headers, int]:
-    found: list[tuple[str, bytes]] = []
+    found: list[Header] = []
     count, at = _long(raw, at)
     while count:
         for _ in range(count):
             length, at = _long(raw, at)
-            name = raw[at : at + length].decode()
+            name = unspelled(raw[at : at + length].decode())
             value, at = _optional(raw, at + length)
-            # A header without a value is rare, and its type is the client's.
-            found.append((name, value))  # type: ignore[arg-type]
+            found.append((name, value))
         count, at = _long(raw, at)
     return tuple(found), at
 

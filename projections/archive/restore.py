@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from events.errors import LogUnavailableError
 from events.positions import Partition
 from events.producer import open_producer, stop_producer
+from events.raw_batch import put
 from events.settings import LogSettings
 from events.until import Until
 from projections.archive.manifest import Manifest
@@ -133,7 +134,7 @@ class _Restoring:
             first, count = carried.offset, 0
             for record in chained([carried], left):
                 carried = record
-                if not _put(batch, record):
+                if not put(batch, record.timestamp, record.key, record.value, record.headers):
                     break
                 count += 1
             else:
@@ -158,11 +159,3 @@ class _Restoring:
 
 def _all_of(shelf: Shelf, segment: Manifest) -> list[ArchivedRecord]:
     return list(read_segment(shelf, segment))
-
-
-def _put(batch: Any, record: ArchivedRecord) -> bool:
-    """Whether the batch had room for it."""
-    put = batch.append(
-        timestamp=record.timestamp, key=record.key, value=record.value, headers=list(record.headers)
-    )
-    return put is not None

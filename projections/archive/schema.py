@@ -40,7 +40,11 @@ def record_schema(event: AvroSchema) -> AvroSchema:
                         "type": "record",
                         "name": "ArchivedHeader",
                         "fields": [
-                            {"name": "name", "type": "string"},
+                            {
+                                "name": "name",
+                                "type": "string",
+                                "doc": "Bytes that are not UTF-8 as \\xff, a backslash doubled.",
+                            },
                             {"name": "value", "type": ["null", "bytes"]},
                         ],
                     },

@@ -11,9 +11,13 @@ import orjson
 import pytest
 
 from api.rfc3339 import format_time_us
+from events.partitioner import partition_of
 from tests.cloud_events import health_check, usage
 from tests.e2e.console import Console, running
 from tests.integration.live_server import eventually
+from tests.integration.log import CODEC
+from tests.integration.log import usage as usage_event
+from tests.raw_batches import Raw, batch_of, produce
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +248,29 @@ async def test_dead_letters_are_listed_shown_and_redriven(console: Console) -> N
     assert [one["letter_id"] for one in outcome["redriven"]] == [letter["letter_id"]]
     left = (await console.succeeds("dead-letters", "list", "--redriven", "--json")).json
     assert letter["letter_id"] in {one["letter_id"] for one in left if one["redriven"]}
+
+
+async def test_a_record_with_a_bad_header_name_can_be_looked_at(console: Console) -> None:
+    """It is an event to `events tail`, and a letter that is shown and redriven."""
+    from aiokafka import AIOKafkaProducer
+
+    addresses = orjson.loads((console.folder / ".interlock" / "addresses.json").read_bytes())["servers"]
+    record = Raw(b"acme", CODEC.encode(usage_event(request_id="odd")), [("\udcff[x]", b"1")])
+    async with AIOKafkaProducer(bootstrap_servers=addresses["log"], enable_idempotence=False) as producer:
+        await produce(producer, "interlock.usage", partition_of(b"acme", 4), batch_of([record]))
+    letters: list[dict[str, str]] = []
+
+    async def lettered() -> bool:
+        listing = ("dead-letters", "list", "--reason", "bad_header", "--json")
+        letters.extend((await console.succeeds(*listing)).json)
+        return bool(letters)
+
+    await eventually(lettered, 20)
+    shown = await console.succeeds("dead-letters", "show", letters[0]["letter_id"])
+    assert r"b'\xff[x]' is not UTF-8" in shown.out
+    await console.succeeds("dead-letters", "redrive", letters[0]["letter_id"])
+    told = await console.succeeds("events", "tail", "usage", "--from", "start", "--until", "end")
+    assert told.out.count("request_id=odd") == 2
 
 
 async def test_without_a_server_a_command_says_what_to_do(tmp_path: Path) -> None:

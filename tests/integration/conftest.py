@@ -28,6 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "kafka: what only Apache Kafka can do; deselected on the embedded broker"
     )
+    config.addinivalue_line(
+        "markers", "embedded: what only the embedded broker lets happen; deselected on Apache Kafka"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What has nothing to do with the log runs with the embedded broker's suite, and not a second time on Kafka.
     """
     if BROKER == "kafka":
-        left_out = [item for item in items if not _uses_log(item)]
+        left_out = [item for item in items if not _uses_log(item) or item.get_closest_marker("embedded")]
     else:
         left_out = [item for item in items if item.get_closest_marker("kafka")]
     if left_out:

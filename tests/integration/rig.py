@@ -21,6 +21,7 @@ from events.codec import Codec
 from events.dead_letters import Letter, read_letters
 from events.envelope import Event
 from events.errors import EventsError
+from events.header_names import Header
 from events.log_ends import LogEnds
 from events.positions import Partition, Position
 from events.publisher import Publisher
@@ -35,6 +36,7 @@ from projections.live.spend import SpendDay, Spent, spend_id
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 from tests.integration.log import delete_topics
+from tests.raw_batches import produce
 from tests.simulation.cluster import Cluster
 from tests.simulation.log import MemoryLog
 from tests.simulation.properties import PROPERTIES, Evidence
@@ -117,7 +119,7 @@ class Rig:
         *,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[Header] = (),
         timestamp_ms: int | None = None,
     ) -> int:
         """Append any bytes to any partition, as no producer of ours would; the record's offset."""
@@ -130,6 +132,10 @@ class Rig:
             timestamp_ms=timestamp_ms,
         )
         return int(sent.offset)
+
+    async def append_raw_batch(self, topic: str, partition: int, batch: bytes | bytearray) -> int:
+        """Append a batch as it is, damaged or not; the offset of its first record."""
+        return await produce(self._raw, self.log.full_name(topic), partition, batch)
 
     async def append_batch(self, topic: str, partition: int, values: Sequence[bytes]) -> None:
         """Append values without keys as one batch, which one fetch brings whole."""
@@ -175,6 +181,14 @@ class Rig:
                     await asyncio.sleep(ASK_EVERY_S if left else 0)
         except TimeoutError:
             raise AssertionError(f"not folded within {within_s} s: {left}") from None
+
+    async def folded_to(self, slot: Slot, topic: str, offset: int) -> None:
+        """Return when a slot has folded a topic up to an offset, whatever the others do."""
+        async with asyncio.timeout(FOLDED_WITHIN_S):
+            while True:
+                if (await self.store.checkpoints([slot]))[slot].next_offsets.get(topic, 0) >= offset:
+                    return
+                await asyncio.sleep(ASK_EVERY_S)
 
     async def _left(self) -> list[str]:
         try:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from time import time_ns
 
 import pytest
 
 from events.breaker_overridden import OverrideMode
 from events.broker import create_topics
 from events.codec import Codec
-from events.dead_letters import Letter
+from events.dead_letters import Letter, redrive
 from events.envelope import Event, OutcomeKind
+from events.errors import LogUnavailableError
+from events.header_names import unkept
 from events.partitioner import partition_of
 from processors.app import run_worker
 from processors.poison import LEAST_RECORDS, TooManyBadRecordsError
-from projections.live.slots import TOPICS_OF_LEAD
+from projections.live.slots import TOPICS_OF_LEAD, Slot
 from tests.integration.live_server import live_server
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import budget, changed, checked, overridden, routed, usage
+from tests.raw_batches import CODECS, Raw, batch_of
 
 MIB = 2**20
-HEADERS = (("traceparent", b"00-1"), ("traceparent", b""), ("\u00e9", b"\xff"))
+HEADERS = (("traceparent", b"00-1"), ("traceparent", b""), ("\u00e9", b"\xff"), ("none", None))
+ODD_HEADERS = (("traceparent", b"00-1"), ("\udce9t\udce9", b"summer"), ("\udcff", None))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,7 @@ async def refused(rig: Rig, topic: str, key: bytes | None, value: bytes | None, 
     await rig.folded()
     letter = await lettered(rig, topic, partition, offset)
     assert (letter.key, letter.value) == (key, value)
-    assert [(header.name, header.value) for header in letter.headers] == list(HEADERS)
+    assert unkept(letter.headers) == HEADERS
     return letter
 
 
@@ -170,6 +175,52 @@ async def test_a_record_larger_than_an_event_may_be_is_kept_whole(rig: Rig) -> N
     letter = await refused(rig, "usage", b"bad", rig.codec.encode(large), partition_of(b"bad", 2))
     assert letter.reason == "too_large"
     assert await rig.violations() == []
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_a_header_name_that_is_not_utf8_stops_nothing(rig: Rig, codec: str) -> None:
+    """A letter of the record with its name as it was, also when it is appended again; the rest of its batch counts."""
+    number = partition_of(b"bad", 2)
+    values = [rig.codec.encode(usage("bad")) for _ in range(3)]
+    now_us = time_ns() // 1000
+    first, odd, last = (
+        Raw(b"bad", value, headers, now_us // 1000)
+        for value, headers in zip(values, (HEADERS, ODD_HEADERS, ()), strict=True)
+    )
+    offset = await rig.append_raw_batch("usage", number, batch_of([first, odd, last], codec))
+    await rig.folded()
+    letter = await lettered(rig, "usage", number, offset + 1)
+    assert (letter.reason, letter.key, letter.value) == ("bad_header", odd.key, odd.value)
+    assert unkept(letter.headers) == ODD_HEADERS
+    again = await redrive(letter, rig.publisher, rig.log, "ann", now_us)
+    await rig.folded()
+    letter = await lettered(rig, "usage", number, again.offset - 1)
+    assert unkept(letter.headers)[:-1] == ODD_HEADERS
+    assert await rig.violations() == []
+
+
+@pytest.mark.embedded
+async def test_a_damaged_batch_holds_its_partition_only(
+    log_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What lies before it is folded, and all of the others; readers say where it is and what to do."""
+    async with (
+        live_server(tmp_path_factory.mktemp("live")) as server,
+        Rig(settings_of_worker(log_address), server.settings()) as rig,
+    ):
+        number = partition_of(b"bad", 2)
+        other = next(name for name in map(str, range(99)) if partition_of(name.encode(), 2) != number)
+        await rig.append(usage("bad"), usage(other))
+        batch = batch_of([Raw(b"bad", rig.codec.encode(usage("bad")))])
+        batch[-1] ^= 1
+        offset = await rig.append_raw_batch("usage", number, batch)
+        damaged = rf"{rig.log.full_name('usage')}-{number}: the batch at offset {offset} is damaged"
+        async with rig.worker():
+            await rig.folded_to(Slot("usage", number), "usage", offset)
+            await rig.append(usage(other))
+            await rig.folded_to(Slot("usage", 1 - number), "usage", 2)
+        with pytest.raises(LogUnavailableError, match=damaged):
+            await rig.records("usage")
 
 
 async def test_too_many_bad_records_stop_the_worker(

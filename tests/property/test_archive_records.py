@@ -15,6 +15,7 @@ from bench.usage_records import usage_records
 from events.catalogue import TOPICS, Topic
 from events.codec import HEADER_BYTES
 from events.codec import Codec as EventCodec
+from events.header_names import name_of
 from events.positions import Partition
 from events.registry import FolderRegistry
 from events.settings import LogSettings
@@ -29,7 +30,8 @@ REGISTRY = FolderRegistry()
 COMPRESSOR = ThreadPoolExecutor(1)
 FORMS = {layout: forms_of(ArchiveSettings(layout=layout), LogSettings()) for layout in Layout}
 LONGS = st.integers(-(2**63), 2**63 - 1)
-HEADERS = st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=8)), max_size=3).map(tuple)
+NAMES = st.text(max_size=5) | st.binary(max_size=5).map(name_of)
+HEADERS = st.lists(st.tuples(NAMES, st.none() | st.binary(max_size=8)), max_size=3).map(tuple)
 
 
 def written(topic: Topic, value: Any) -> bytes:

@@ -18,6 +18,7 @@ from events.budget_changed import BudgetChanged, BudgetPeriod
 from events.catalogue import TOPICS
 from events.dead_letters import assemble
 from events.envelope import Event
+from events.header_names import unkept
 from events.provider_health_checked import ProviderHealthChecked
 from events.usage_recorded import UsageRecorded
 from processors.breaker.machine import TRANSITIONS
@@ -141,7 +142,7 @@ def bad_records_are_dead_letters(evidence: Evidence) -> Iterator[str]:
             yield f"{place} is no event and is no dead letter"
         elif (letter.key, letter.value) != (record.key, record.value):
             yield f"the dead letter of {place} has other bytes"
-        elif [(each.name, each.value) for each in letter.headers] != list(record.headers):
+        elif unkept(letter.headers) != tuple(record.headers):
             yield f"the dead letter of {place} has other headers"
 
 

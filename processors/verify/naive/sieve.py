@@ -122,6 +122,8 @@ def usable(topic: str, record: LogRecord, codec: Codec, settings: LogSettings) -
     """The event of a record, or None when it is to be dead-lettered."""
     if len(record.value or b"") > settings.max_event_bytes:
         return None
+    if any("\udc80" <= letter <= "\udcff" for name, _ in record.headers for letter in name):
+        return None
     try:
         event = codec.decode(TOPICS[topic], record.value)
     except InvalidEventError:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from events.breaker_overridden import BreakerOverridden, OverrideMode
 from events.catalogue import TOPICS
 from events.envelope import Event
+from events.header_names import Header
 from events.ids import uuid7
 from events.positions import Partition
 from events.publisher import Publisher
@@ -19,9 +20,10 @@ from events.settings import LogSettings
 from projections.archive.settings import ArchiveSettings
 from projections.archive.sink import ArchiveSink
 from tests.integration.log import CODEC, NOW_US, everything, usage
+from tests.raw_batches import Raw, batch_of, produce
 
 DAY_MS = 86_400_000
-Plain = tuple[int, int, bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
+Plain = tuple[int, int, bytes | None, bytes | None, tuple[Header, ...]]
 Log = dict[Partition, list[Plain]]
 
 
@@ -74,7 +76,7 @@ async def append_events(settings: LogSettings, count: int, *, tenants: int = 5) 
 async def append_odd_records(settings: LogSettings) -> None:
     """What no codec of ours would write, and what lies on another day; among whole events."""
     whole = CODEC.encode(usage("acme"))
-    odd: Sequence[tuple[bytes | None, bytes | None, list[tuple[str, bytes]], int]] = [
+    odd: Sequence[tuple[bytes | None, bytes | None, list[Header], int]] = [
         (None, None, [], 0),
         (b"", b"", [], 1),
         (b"acme", whole[:-1], [], 2),
@@ -82,21 +84,13 @@ async def append_odd_records(settings: LogSettings) -> None:
         (b"acme", b"\0\0\0\0\1rest", [], 1_700_000_000_000),
         (b"\xff", whole, [], 1_700_000_000_001),
         (b"acme", whole, [("trace", b"1")], 1_700_000_000_000 + 3 * DAY_MS),
+        (b"acme", whole, [("\udcff\\xff", b"1"), ("\\-", None), ("", None)], 1_700_000_000_000),
         (b"acme", whole.replace(b"gateway", b"gat\xff\xfe\xfdy"), [], 1_700_000_000_000),
         (b"acme", bytes(70_000), [], 1_700_000_000_000 + 4 * DAY_MS),
     ]
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap, enable_idempotence=False, max_batch_size=2**20
-    )
-    await producer.start()
-    try:
-        batch = producer.create_batch()
-        for key, value, headers, time_ms in odd:
-            batch.append(key=key, value=value, timestamp=time_ms, headers=headers)
-        batch.close()
-        await (await producer.send_batch(batch, settings.full_name("usage"), partition=1))
-    finally:
-        await producer.stop()
+    batch = batch_of([Raw(key, value, headers, time_ms) for key, value, headers, time_ms in odd])
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, enable_idempotence=False) as producer:
+        await produce(producer, settings.full_name("usage"), 1, batch)
 
 
 async def archive_log(

@@ -93,7 +93,7 @@ async def test_the_files_are_read_by_others_as_they_are(
         for record in records
     )
     events = [row["event"] for row in rows if row["event"] is not None]
-    assert len(events) == 300 + 2
+    assert len(events) == 300 + 3
     assert {event["tenant"] for event in events} >= {"tenant-0", "tenant-4", "acme"}
     if codec in (Codec.NULL, Codec.DEFLATE):
         theirs: list[Any] = [

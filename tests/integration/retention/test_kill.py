@@ -10,8 +10,8 @@ import pytest
 
 from embedded.postgres import PostgresServer
 from events.action_audited import AuditResult
-from events.encoded import Header
 from events.envelope import Event
+from events.header_names import Header
 from events.positions import Position
 from events.publisher import Publisher
 from events.settings import LogSettings

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from prometheus_client import REGISTRY
 
 from events.broker import create_topics
@@ -19,6 +20,7 @@ from processors.sinks.runner import SinkRunner, group_of
 from tests.integration.conftest import LogSettingsFactory
 from tests.integration.log import CODEC, usage
 from tests.integration.sinks.kept import KeepingSink, Store
+from tests.raw_batches import Raw, batch_of, produce
 
 KEPT_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02
@@ -98,6 +100,27 @@ async def test_every_record_arrives_once_and_the_group_knows_how_far(settings: L
     async with GroupOffsets(settings) as groups, LogEnds(settings) as ends:
         committed = await groups.committed(group_of(settings, "kept"), places)
         assert committed == await ends.ends(places)
+
+
+@pytest.mark.embedded
+async def test_header_names_and_damage_stop_no_other_partition(settings: LogSettings) -> None:
+    """Names that are not UTF-8 are read; at a damaged batch its partition waits, and the others go on."""
+    store = Store()
+    odd, damaged = (batch_of([Raw(b"a", b"1", [("\udcff", b"")]), Raw(b"a", b"2")]) for _ in range(2))
+    damaged[-1] ^= 1
+    async with (
+        AIOKafkaProducer(bootstrap_servers=settings.bootstrap, enable_idempotence=False) as producer,
+        cancelled(settings, KeepingSink(store)),
+    ):
+        for topic, batch in (("usage", odd), ("usage", damaged), ("health", odd)):
+            await produce(producer, settings.full_name(topic), 0, batch)
+        await until_kept(store, 4)
+        await produce(producer, settings.full_name("health"), 0, odd)
+        await until_kept(store, 6)
+    assert {str(place): values for place, values in store.values.items() if values} == {
+        "usage-0": [b"1", b"2"],
+        "health-0": [b"1", b"2"] * 2,
+    }
 
 
 async def test_a_stop_keeps_all_that_the_log_held(settings: LogSettings) -> None:
