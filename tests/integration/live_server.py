@@ -48,12 +48,12 @@ class LiveServer(ValkeyServer):
         return replace(launch, argv=[*launch.argv, *self.options])
 
     def settings(self, **changed: object) -> LiveSettings:
-        """Settings with a namespace of their own, so that tests share the server, and bounds short enough to see."""
+        """Settings with a namespace of their own, so that tests share the server, and bounds that a busy machine keeps."""
         values: dict[str, object] = {
             "redis_url": self.address,
             "namespace": f"test{next(_NAMESPACES)}",
             "connect_timeout_s": 2.0,
-            "command_timeout_s": 2.0,
+            "command_timeout_s": 5.0,
             "push_heartbeat_s": 0.2,
             "retry_min_s": 0.01,
             "retry_max_s": 0.1,
