@@ -26,7 +26,7 @@ def put(
 ) -> bool:
     """Whether the batch had room for the record. When not, it is closed; an empty one takes every record."""
     names: list[Any] = list(headers)
-    if not are_utf8(headers):
+    if headers and not are_utf8(headers):
         if batch.record_count():
             batch.close()
             return False
