@@ -87,9 +87,12 @@ class Window:
 
 
 def counted(sums: Mapping[str, int], prefix: str) -> dict[str, int]:
-    """The counts by kind: `counted(sums, "outcome")` has TIMEOUT, SERVER_ERROR and so on."""
+    """The counts by kind: `counted(sums, "outcome")` has SERVER_ERROR, TIMEOUT and so on.
+
+    By name: the same sums make the same document, in whatever order their events came.
+    """
     start = prefix + ":"
-    return {name[len(start) :]: amount for name, amount in sums.items() if name.startswith(start)}
+    return {name[len(start) :]: sums[name] for name in sorted(sums) if name.startswith(start)}
 
 
 def latencies(sums: Mapping[str, int]) -> dict[int, int]:
