@@ -19,5 +19,9 @@ class OtherLogError(VerifyError):
     """What is to be verified was made from more than this log has."""
 
 
+class BegunAnewError(VerifyError):
+    """The analytics went back to an earlier record while they were looked at."""
+
+
 class NotFoldedError(VerifyError):
     """A slot was emptied, and no worker folds it anew."""

@@ -6,7 +6,7 @@ that they may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +106,26 @@ class Chroma:
         answer = await self._on(collection, "get", {"ids": [document_id], "include": ["embeddings"]})
         vectors: list[Vector] = answer["embeddings"] or []
         return vectors[0] if vectors else None
+
+    async def whole(self, collection: str, ids: Sequence[str]) -> list[Stored]:
+        """Those of the documents that are there, with their vectors."""
+        found: list[Stored] = []
+        for chunk in chunks(ids, NAMED_AT_ONCE):
+            found += await self._whole(collection, {"ids": chunk})
+        return found
+
+    async def every(self, collection: str) -> AsyncGenerator[list[Stored], None]:
+        """All documents with their vectors, some hundreds at once. What is deleted meanwhile may hide others."""
+        offset = 0
+        while page := await self._whole(collection, {"limit": NAMED_AT_ONCE, "offset": offset}):
+            yield page
+            offset += len(page)
+
+    async def _whole(self, collection: str, which: Mapping[str, Any]) -> list[Stored]:
+        body = {**which, "include": ["metadatas", "documents", "embeddings"]}
+        answer = await self._on(collection, "get", body)
+        rows = zip(answer["ids"], answer["documents"], answer["metadatas"], answer["embeddings"], strict=True)
+        return [Stored(key, text or "", metadata or {}, vector or ()) for key, text, metadata, vector in rows]
 
     async def matching(self, collection: str, where: Where, limit: int) -> list[Found]:
         """Documents that a filter lets through, without their texts; at most `limit`, in no order that is promised."""

@@ -11,8 +11,8 @@ from typing import Self
 
 from projections.analytics.chroma import Chroma, Found, Vector, Where
 from projections.analytics.embedding import Vectors, vectors_of
-from projections.analytics.errors import AnalyticsUnavailableError, VectorsDifferError
-from projections.analytics.places import client, full_name
+from projections.analytics.errors import AnalyticsUnavailableError
+from projections.analytics.places import client, full_name, look
 from projections.analytics.settings import AnalyticsSettings
 
 
@@ -83,18 +83,6 @@ class Library:
         if self._chroma is None:
             self._chroma = client(self.settings, self.settings.read_timeout_s)
         if collection not in self._known:
-            await self._check(self._chroma, collection)
+            await look(self._chroma, self.settings, collection, await self.vectors())
             self._known.add(collection)
         return self._chroma
-
-    async def _check(self, chroma: Chroma, collection: str) -> None:
-        ours = (await self.vectors()).name
-        name = full_name(self.settings, collection)
-        said = await chroma.about(name)
-        if said is None:
-            raise AnalyticsUnavailableError(f"there is no {name} yet: `interlock sink analytics` fills it")
-        if said.get("vectors") != ours:
-            raise VectorsDifferError(
-                f"{name} holds vectors of {said.get('vectors')!r}, and these settings make {ours!r}: set "
-                "INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as the sink has it"
-            )

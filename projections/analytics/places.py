@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from projections.analytics.chroma import Chroma
 from projections.analytics.embedding import Vectors
-from projections.analytics.errors import AnalyticsOffError, VectorsDifferError
+from projections.analytics.errors import AnalyticsOffError, AnalyticsUnavailableError, VectorsDifferError
 from projections.analytics.settings import AnalyticsSettings
 
 
@@ -31,4 +31,17 @@ async def prepare(chroma: Chroma, settings: AnalyticsSettings, collection: str, 
             f"{name} holds vectors of {said.get('vectors')!r}, and the settings ask for {vectors.name!r}: give "
             "INTERLOCK_ANALYTICS__COLLECTION_PREFIX another value to have them built anew from the log, or set "
             "INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as it was"
+        )
+
+
+async def look(chroma: Chroma, settings: AnalyticsSettings, collection: str, vectors: Vectors) -> None:
+    """See that a reader can use the collection: AnalyticsUnavailableError when it is not there, VectorsDifferError."""
+    name = full_name(settings, collection)
+    said = await chroma.about(name)
+    if said is None:
+        raise AnalyticsUnavailableError(f"there is no {name} yet: `interlock sink analytics` fills it")
+    if said.get("vectors") != vectors.name:
+        raise VectorsDifferError(
+            f"{name} holds vectors of {said.get('vectors')!r}, and these settings make {vectors.name!r}: set "
+            "INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as the sink has it"
         )

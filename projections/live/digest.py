@@ -61,6 +61,7 @@ class Sides:
 GENERATIONS = Sides("only in the live generation", "only in the new generation", "live", "new")
 LIVE_AND_LOG = Sides("only in the live generation", "missing, the log says", "live", "by the log")
 HISTORY_AND_LOG = Sides("of no event on the log", "missing, the log says", "in the history", "by the log")
+ANALYTICS_AND_LOG = Sides("of no event on the log", "missing, the log says", "in Chroma", "by the log")
 
 MOST_NAMED = 100_000
 

@@ -1,8 +1,9 @@
-"""A log and a live store with a history of every kind, and one worker at work; a Postgres."""
+"""A log and a live store with a history of every kind, and one worker at work; a Postgres, a Chroma."""
 
 from __future__ import annotations
 
+from tests.integration.analytics.conftest import chroma_url, settings
 from tests.integration.history.conftest import place, postgres_address
 from tests.integration.rebuild.conftest import rig, server
 
-__all__ = ["place", "postgres_address", "rig", "server"]
+__all__ = ["chroma_url", "place", "postgres_address", "rig", "server", "settings"]

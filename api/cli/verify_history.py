@@ -1,0 +1,72 @@
+"""`interlock verify history`: every row in Postgres against its record on the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from api.cli.bar import counted
+from api.cli.comparison import comparison_document, print_comparison
+from api.cli.exits import CommandError, run
+from api.cli.output import AsJson, print_facts, print_json
+from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from processors.verify.history import HistoryFound
+
+
+def history(partition: Partitions = None, *, as_json: AsJson = False) -> None:
+    """Compare every row in Postgres with its record on the log, and the rollups with the rows. Exit code 1 when one differs.
+
+    Nothing is written, and the sink goes on.
+    """
+    import uvloop
+
+    from api.settings import load_settings
+
+    settings = load_settings()
+    found = run(prove_history(settings, numbers_of(settings, partition)), uvloop.new_event_loop)
+    _show(found, as_json)
+    if not found.comparison.is_equal:
+        raise CommandError("the history is not what the log says")
+
+
+async def prove_history(settings: Settings, numbers: Sequence[int]) -> HistoryFound:
+    """Compare these partitions, with a bar on stderr."""
+    from processors.verify.history import HistoryProof
+
+    with counted("comparing", "events") as moved:
+        codec = codec_of(settings)
+        proof = HistoryProof(
+            settings.log, settings.history, codec, lambda done, total: moved(done, total, done)
+        )
+        return await proof.verify(numbers)
+
+
+def _show(found: HistoryFound, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "positions": {str(place): offset for place, offset in found.positions.items()},
+                "records": found.records,
+                "rollup_rows": found.rollup_rows,
+                "duplicates": found.duplicates,
+                "deleted": found.deleted,
+                "before_log": found.before_log,
+                "took_s": round(found.took_s, 3),
+            }
+            | comparison_document(found.comparison, "log")
+        )
+        return
+    print_comparison(found.comparison)
+    print_facts(
+        [
+            pace("compared", found.records, found.took_s),
+            ("rollups", f"{found.rollup_rows:,} rows"),
+            ("duplicates", f"{found.duplicates:,} records of events that were written before"),
+            ("deleted", f"{found.deleted:,} events older than all rows of their table"),
+            ("before the log", f"{found.before_log:,} rows of records that the log no longer holds"),
+            differing(found.comparison),
+        ]
+    )

@@ -1,0 +1,102 @@
+"""`interlock verify live`: every key in Redis against a naive fold of the log; what differs is folded anew when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.bar import counted
+from api.cli.comparison import SHOWN_DIFFERENCES, comparison_document, print_comparison
+from api.cli.exits import CommandError, run
+from api.cli.output import AsJson, print_facts, print_json, remark
+from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from processors.verify.live import Verified
+    from projections.live.slots import Slot
+
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair",
+        help="Empty the slots that differ, have the workers fold them anew, and verify them again.",
+    ),
+]
+
+
+def live(partition: Partitions = None, *, repair: Repair = False, as_json: AsJson = False) -> None:
+    """Fold the log a second time, naively, and compare every key in Redis with it. Exit code 1 when one differs.
+
+    Nothing is written without --repair, and live traffic goes on.
+    """
+    import uvloop
+
+    from api.settings import load_settings
+
+    settings = load_settings()
+    slots = slots_of(numbers_of(settings, partition))
+    found = run(prove_live(settings, slots), uvloop.new_event_loop)
+    if repair and not found.comparison.is_equal:
+        for difference in found.comparison.differences[:SHOWN_DIFFERENCES]:
+            remark(str(difference))
+        remark(f"folding anew: {', '.join(map(str, found.differing))}")
+        run(_repair(settings, found.differing), uvloop.new_event_loop)
+        found = run(prove_live(settings, found.differing), uvloop.new_event_loop)
+    _show(found, as_json)
+    if not found.comparison.is_equal:
+        raise CommandError(
+            f"the live state is not what the log says in {', '.join(map(str, found.differing))}: "
+            "`interlock verify live --repair` folds these slots anew, `interlock rebuild live` all of them beside the old ones"
+        )
+
+
+def slots_of(numbers: Sequence[int]) -> list[Slot]:
+    """The slots of these partitions."""
+    from projections.live.slots import TOPICS_OF_LEAD, Slot
+
+    return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
+
+
+async def prove_live(settings: Settings, slots: Sequence[Slot]) -> Verified:
+    """Compare these slots, with a bar on stderr."""
+    from processors.rebuild.progress import Progress
+    from processors.verify.live import verify_live
+
+    with counted("folding", "events") as moved:
+        progress = Progress(lambda done, total: moved(done, total, progress.folded))
+        return await verify_live(settings.log, settings.live, codec_of(settings), progress, slots)
+
+
+async def _repair(settings: Settings, slots: Sequence[Slot]) -> None:
+    from events.publisher import Publisher
+    from processors.verify.repair import repair
+
+    async with Publisher(settings.log, codec_of(settings)) as publisher:
+        with counted("folding anew", "events") as moved:
+            await repair(settings.live, publisher, slots, lambda done, total: moved(done, total, done))
+
+
+def _show(found: Verified, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "generation": found.generation,
+                "folded": found.records,
+                "took_s": round(found.took_s, 3),
+                "vectors": {str(slot): dict(vector) for slot, vector in found.vectors.items()},
+            }
+            | comparison_document(found.comparison, "log")
+        )
+        return
+    print_comparison(found.comparison)
+    print_facts(
+        [
+            ("generation", found.generation),
+            ("slots", len(found.vectors)),
+            pace("folded", found.records, found.took_s),
+            differing(found.comparison),
+        ]
+    )

@@ -1,0 +1,53 @@
+"""What the proofs of the command line share: partitions, a codec, and lines about what was compared."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.exits import CommandError, Exit
+from api.cli.work import COLLECT_GARBAGE_AFTER
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from events.codec import Codec
+    from projections.live.digest import Comparison
+
+Partitions = Annotated[
+    list[int] | None,
+    typer.Option("--partition", min=0, help="Only this partition number; may be given again. Default: all."),
+]
+
+
+def numbers_of(settings: Settings, partitions: list[int] | None) -> list[int]:
+    """The partition numbers that are meant; CommandError when there is no such one."""
+    numbers = sorted(set(partitions)) if partitions else list(range(settings.log.partitions))
+    if numbers[-1] >= settings.log.partitions:
+        raise CommandError(
+            f"there is no partition {numbers[-1]}: the topics have {settings.log.partitions}, counted from 0",
+            Exit.USAGE,
+        )
+    return numbers
+
+
+def codec_of(settings: Settings) -> Codec:
+    """Of the log's schemas; much is decoded with it, so garbage is collected seldom from now on."""
+    from events.codec import Codec
+    from events.registry import open_registry
+
+    gc.freeze()
+    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    log = settings.log
+    return Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+
+
+def pace(what: str, records: int, took_s: float) -> tuple[str, str]:
+    """How many records were looked at, and how fast: a fact."""
+    return what, f"{records:,} records in {took_s:.1f} s ({records / max(0.001, took_s):,.0f}/s)"
+
+
+def differing(comparison: Comparison) -> tuple[str, int]:
+    """How many keys differ: a fact."""
+    return "differ", len(comparison.differences) + comparison.unnamed
