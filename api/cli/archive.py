@@ -119,15 +119,16 @@ async def _verify(
 ) -> tuple[list[Verified], list[Rebuilt]]:
     from projections.archive.rebuild import rebuild as rebuild_all
 
-    verified = await _looked_at(archive)
+    verified = await look_at(archive)
     findings = [finding for one in verified for finding in one.findings]
     if not findings or not anew:
         return verified, []
     rebuilt = await rebuild_all(archive, settings.log, findings)
-    return await _looked_at(archive), rebuilt
+    return await look_at(archive), rebuilt
 
 
-async def _looked_at(archive: ArchiveSettings) -> list[Verified]:
+async def look_at(archive: ArchiveSettings) -> list[Verified]:
+    """Read all of it, with a bar on stderr."""
     from projections.archive.verify import verify as verify_all
 
     with progress("verifying segments", None) as bar:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import typer
 
 from api.cli import archive
+from api.cli.verify_all import everything
 from api.cli.verify_analytics import analytics
 from api.cli.verify_history import history
 from api.cli.verify_live import live
 
-app = typer.Typer(help="Prove that a projection is what the log says.", no_args_is_help=True)
+app = typer.Typer(invoke_without_command=True)
+app.callback(epilog="Examples: interlock verify  ·  interlock verify --json  ·  interlock verify live")(
+    everything
+)
 app.command(epilog="Examples: interlock verify live  ·  interlock verify live --partition 3 --repair --json")(
     live
 )

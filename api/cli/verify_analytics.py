@@ -11,9 +11,9 @@ import typer
 from api.cli.archive import archive_in
 from api.cli.bar import counted
 from api.cli.comparison import comparison_document, print_comparison
-from api.cli.exits import CommandError, run
+from api.cli.exits import CommandError
 from api.cli.output import AsJson, print_facts, print_json
-from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace
+from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace, proved
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -30,14 +30,12 @@ def analytics(partition: Partitions = None, *, archive: Archive = None, as_json:
 
     Nothing is written, and the sink goes on.
     """
-    import uvloop
-
     from api.settings import load_settings
 
     settings = load_settings()
     if archive is not None:
         archive_in(settings, archive)
-    found = run(prove_analytics(settings, numbers_of(settings, partition), archive), uvloop.new_event_loop)
+    found = proved(prove_analytics(settings, numbers_of(settings, partition), archive))
     _show(found, as_json)
     if not found.comparison.is_equal:
         raise CommandError(

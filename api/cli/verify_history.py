@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from api.cli.bar import counted
 from api.cli.comparison import comparison_document, print_comparison
-from api.cli.exits import CommandError, run
+from api.cli.exits import CommandError
 from api.cli.output import AsJson, print_facts, print_json
-from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace
+from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace, proved
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -21,12 +21,10 @@ def history(partition: Partitions = None, *, as_json: AsJson = False) -> None:
 
     Nothing is written, and the sink goes on.
     """
-    import uvloop
-
     from api.settings import load_settings
 
     settings = load_settings()
-    found = run(prove_history(settings, numbers_of(settings, partition)), uvloop.new_event_loop)
+    found = proved(prove_history(settings, numbers_of(settings, partition)))
     _show(found, as_json)
     if not found.comparison.is_equal:
         raise CommandError("the history is not what the log says")

@@ -9,9 +9,9 @@ import typer
 
 from api.cli.bar import counted
 from api.cli.comparison import SHOWN_DIFFERENCES, comparison_document, print_comparison
-from api.cli.exits import CommandError, run
+from api.cli.exits import CommandError
 from api.cli.output import AsJson, print_facts, print_json, remark
-from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace
+from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace, proved
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -32,19 +32,17 @@ def live(partition: Partitions = None, *, repair: Repair = False, as_json: AsJso
 
     Nothing is written without --repair, and live traffic goes on.
     """
-    import uvloop
-
     from api.settings import load_settings
 
     settings = load_settings()
     slots = slots_of(numbers_of(settings, partition))
-    found = run(prove_live(settings, slots), uvloop.new_event_loop)
+    found = proved(prove_live(settings, slots))
     if repair and not found.comparison.is_equal:
         for difference in found.comparison.differences[:SHOWN_DIFFERENCES]:
             remark(str(difference))
         remark(f"folding anew: {', '.join(map(str, found.differing))}")
-        run(_repair(settings, found.differing), uvloop.new_event_loop)
-        found = run(prove_live(settings, found.differing), uvloop.new_event_loop)
+        proved(_repair(settings, found.differing))
+        found = proved(prove_live(settings, found.differing))
     _show(found, as_json)
     if not found.comparison.is_equal:
         raise CommandError(
