@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 
 from events.codec import Codec
 from events.partitioner import partition_of
@@ -21,7 +22,6 @@ from processors.verify.errors import BegunAnewError, OtherLogError
 from processors.verify.naive.windows import NaiveWindows
 from projections.analytics.checkpoints import CHECKPOINTS, Checkpoint, Checkpoints
 from projections.analytics.chroma import Chroma, Stored
-from projections.analytics.chunks import chunks
 from projections.analytics.embedding import Vectors
 from projections.analytics.places import full_name
 from projections.analytics.retention import cutoffs_us
@@ -177,7 +177,7 @@ class GroupProof:
     def _compared(
         self, verdicts: Iterator[Verdict]
     ) -> Iterator[tuple[Verdict, dict[str, bytes], dict[str, bytes]]]:
-        for chunk in chunks(list(verdicts), COMPARED_AT_ONCE):
+        while chunk := list(islice(verdicts, COMPARED_AT_ONCE)):
             drafts = [one.told for one in chunk if one.told is not None]
             vectors = iter(self.means.vectors.of_drafts(drafts))
             for one in chunk:

@@ -68,17 +68,23 @@ async def written(log_address: str, settings: AnalyticsSettings) -> AsyncIterato
         yield rig
 
 
-async def write(rig: Rig, settings: AnalyticsSettings, sink: AnalyticsSink | None = None) -> None:
-    """All that the log has."""
-    taken = sink or AnalyticsSink(settings, rig.codec, rig.log)
-    for topic in taken.topics:
+async def write(rig: Rig, settings: AnalyticsSettings) -> None:
+    """All that the log has, by a sink as a new process would have it."""
+    sink = AnalyticsSink(settings, rig.codec, rig.log)
+    try:
+        await take_all(rig, sink)
+    finally:
+        await sink.close()
+
+
+async def take_all(rig: Rig, sink: AnalyticsSink) -> None:
+    """What the driver does, once: open, write from where the sink says, drain."""
+    for topic in sink.topics:
         for number, records in (await rig.records(topic)).items():
             place = Partition(topic, number)
-            start = await taken.open(place)
-            await taken.write(place, start, [record for record in records if record.offset >= start])
-    await taken.drain()
-    if sink is None:
-        await taken.close()
+            start = await sink.open(place)
+            await sink.write(place, start, [record for record in records if record.offset >= start])
+    await sink.drain()
 
 
 async def verified(rig: Rig, settings: AnalyticsSettings, reader: LogReader | None = None) -> AnalyticsFound:
@@ -224,7 +230,7 @@ async def test_it_is_verified_while_the_sink_writes(written: Rig, settings: Anal
         nonlocal rounds
         while True:
             await written.append(*traffic.some(15))
-            await write(written, settings, sink)
+            await take_all(written, sink)
             rounds += 1
 
     flowing = asyncio.create_task(flow())
