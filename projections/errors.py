@@ -32,6 +32,10 @@ class SinkUnavailableError(ProjectionError):
     """The store of a sink (Postgres, Chroma, a folder) did not take or give what was asked: retry later."""
 
 
+class SchemaBusyError(ProjectionError):
+    """Another command builds or switches this history now."""
+
+
 class HistoryUnavailableError(ProjectionError):
     """The history cannot be asked now (away, not configured, too slow for this question): the message says what to do."""
 

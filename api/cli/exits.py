@@ -57,7 +57,12 @@ def code_of(error: BaseException) -> Exit | None:
     from processors.rebuild.errors import RebuildError
     from processors.verify.errors import BrokenSlotError, VerifyError
     from projections.archive.restore_plan import CannotRestoreError
-    from projections.errors import HistoryUnavailableError, LiveUnavailableError, SinkUnavailableError
+    from projections.errors import (
+        HistoryUnavailableError,
+        LiveUnavailableError,
+        SchemaBusyError,
+        SinkUnavailableError,
+    )
     from projections.live.generations import GenerationError
     from projections.live.lock import LockedError, LockLostError
     from projections.retention.errors import RetentionError
@@ -77,6 +82,7 @@ def code_of(error: BaseException) -> Exit | None:
         GenerationError: Exit.REFUSED,
         LockedError: Exit.REFUSED,
         LockLostError: Exit.FAILED,
+        SchemaBusyError: Exit.REFUSED,
         RebuildError: Exit.REFUSED,
         VerifyError: Exit.REFUSED,
         BrokenSlotError: Exit.FAILED,

@@ -33,3 +33,7 @@ class LiveBehindError(RebuildError):
 
 class ArchiveUnusableError(RebuildError):
     """The archive that was named is damaged, away, or that of another log."""
+
+
+class NoWayBackError(RebuildError):
+    """There is nothing that was live before."""

@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from events.codec import Codec
 from events.positions import Partition
 from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.verify.errors import OtherLogError
-from processors.verify.history_rows import Document, Snapshot, snapshot, time_us
+from processors.verify.history_rows import EPOCH, Document, Snapshot, snapshot, time_us
 from processors.verify.naive.row import month_of, row_of
 from processors.verify.rollups import compare_rollups
 from projections.history.settings import HistorySettings
@@ -48,17 +48,26 @@ class HistoryFound:
 
 @dataclass(slots=True)
 class HistoryProof:
-    """`told` is called with (done, total) records."""
+    """`told` is called with (done, total) records.
+
+    `reader` reads the log otherwise than straight. Retention has taken no events that happened since `kept_since_us`; None:
+    since a day ago.
+    """
 
     log: LogSettings
     history: HistorySettings
     codec: Codec
     told: Callable[[int, int], None]
+    reader: LogReader | None = None
+    kept_since_us: int | None = None
 
     async def verify(self, numbers: Sequence[int]) -> HistoryFound:
         """Compare every row of these partitions of all topics. OtherLogError when the log ends before the history."""
         started_s = time.monotonic()
-        reader, found = LogReader(self.log), HistoryFound()
+        reader, found = self.reader or LogReader(self.log), HistoryFound()
+        young_us = self.kept_since_us
+        if young_us is None:
+            young_us = time.time_ns() // 1000 - KEPT_AT_LEAST_US
         async with snapshot(self.history) as held:
             checkpoints = {
                 place: offset
@@ -69,7 +78,7 @@ class HistoryProof:
             total = sum(part.end - part.start for part in wanted.values())
             tables = derive_tables(self.log.schemas_folder)
             for place, part in sorted(wanted.items()):
-                proof = _PartitionProof(held, tables[place.topic], place, part, self.codec, found)
+                proof = _PartitionProof(held, tables[place.topic], place, part, self.codec, found, young_us)
                 await proof.begin()
                 async with aclosing(reader.read(place.topic, {place.number: part})) as batches:
                     async for _, records in batches:
@@ -78,7 +87,7 @@ class HistoryProof:
                         self.told(found.records, total)
                 await proof.end()
                 found.positions[place] = part.end
-            after = await _summed_up_after(held, tables["usage"])
+            after = await _summed_up_after(held, tables["usage"], young_us)
             for number in numbers:
                 found.rollup_rows += await compare_rollups(held, number, after, found.comparison)
         found.took_s = time.monotonic() - started_s
@@ -102,9 +111,9 @@ async def _wanted(reader: LogReader, checkpoints: Mapping[Partition, int]) -> di
     return wanted
 
 
-async def _summed_up_after(held: Snapshot, usage: Table) -> datetime:
+async def _summed_up_after(held: Snapshot, usage: Table, young_us: int) -> datetime:
     """From then on all rows are there that the rollups sum up: retention takes the oldest, and leaves the rollups."""
-    young = datetime.now(UTC) - timedelta(microseconds=KEPT_AT_LEAST_US)
+    young = EPOCH + timedelta(microseconds=young_us - 1)  # a bucket may begin just then
     oldest = await held.oldest(usage)
     return young if oldest is None else min(oldest, young)
 
@@ -119,6 +128,7 @@ class _PartitionProof:
     part: Range
     codec: Codec
     found: HistoryFound
+    young_us: int
     _columns: dict[str, str] = field(init=False)
     _rows: AsyncIterator[tuple[int, Document]] = field(init=False)
     _next: tuple[int, Document] | None = field(init=False, default=None)
@@ -181,12 +191,11 @@ class _PartitionProof:
     async def _judge_absent(self, absent: Mapping[str, Document]) -> None:
         """An event without a row at its offset: it was written before, was deleted by retention, or is missing."""
         places = await self.held.places(self.table, list(absent))
-        young_us = time.time_ns() // 1000 - KEPT_AT_LEAST_US
         for event_id, row in absent.items():
             number, offset = places.get(event_id, (self.place.number, row["log_offset"]))
             if number != self.place.number or offset < row["log_offset"]:
                 self.found.duplicates += 1
-            elif event_id not in places and row["occurred_at"] < min(self._oldest_us, young_us):
+            elif event_id not in places and row["occurred_at"] < min(self._oldest_us, self.young_us):
                 self.found.deleted += 1
             else:
                 self._add(f"{self.place.topic} {month_of(row['occurred_at'])}", row["log_offset"], None, row)

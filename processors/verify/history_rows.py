@@ -20,7 +20,7 @@ from projections.history.tables import Column, Table
 ROWS_AT_ONCE = 2_000
 ANSWERED_WITHIN_S = 3_600.0
 """One question: to sort the rows of a partition, or to sum them up, takes a while."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -110,7 +110,7 @@ async def snapshot(settings: HistorySettings) -> AsyncIterator[Snapshot]:
 
 def time_us(instant: datetime) -> int:
     """Microseconds since 1970."""
-    return (instant - _EPOCH) // _MICROSECOND
+    return (instant - EPOCH) // _MICROSECOND
 
 
 def _plain(column: Column) -> Callable[[Any], Any]:

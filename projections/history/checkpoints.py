@@ -79,3 +79,11 @@ async def positions(connection: Connection) -> dict[Partition, int]:
     """The next offset of every partition that was ever taken."""
     rows = await connection.fetch("SELECT topic, partition, next_offset FROM checkpoints")
     return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+async def epochs(connection: Connection) -> dict[Partition, int] | None:
+    """The epoch of every partition that was ever taken; None when there is no history."""
+    if await connection.fetchval("SELECT to_regclass('checkpoints') IS NULL"):
+        return None
+    rows = await connection.fetch("SELECT topic, partition, epoch FROM checkpoints")
+    return {Partition(row["topic"], row["partition"]): row["epoch"] for row in rows}

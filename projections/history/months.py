@@ -21,7 +21,7 @@ DAY_US = 86_400_000_000
 EVENT_TABLES = tuple(table_name(topic) for topic in TOPICS)
 ROLLUP_TABLES = tuple(grain.table for grain in Grain)
 
-_ONE_AT_A_TIME = 0x6D6F6E7468  # "month": the advisory lock under which partitions are made
+ONE_AT_A_TIME = 0x6D6F6E7468  # "month": the advisory lock under which partitions are made
 _ATTACHED = """
     SELECT child.relname FROM pg_inherits
     JOIN pg_class AS child ON child.oid = inhrelid
@@ -66,7 +66,7 @@ async def create_months(connection: Connection, tables: Iterable[str], months: I
     """Make the partitions that are missing, in a transaction of their own; their names."""
     inside = sorted(month for month in months if FIRST_YEAR <= month // 12 < END_YEAR)
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ONE_AT_A_TIME)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", ONE_AT_A_TIME)
         made = [name for table in tables for name in await _create_missing(connection, table, inside)]
         if made:
             await connection.execute(_NO_SUMMARY_YET, made)

@@ -43,6 +43,8 @@ from projections.tip import Tip, tip_of
 
 USAGE = TOPICS["usage"]
 LOOK_AHEAD_EVERY_S = 3600.0
+LOOK_EVERY_S = 2.0
+"""A partition without new records would else not notice that another owner or another schema has taken its place."""
 TRIES = 3
 """The first may find months missing; retention may take one away before the second."""
 
@@ -86,6 +88,7 @@ class HistorySink:
         self._held: dict[Partition, _Held] = {}
         self._preparing = asyncio.Lock()
         self._look_ahead_s = 0.0
+        self._look_s = 0.0
         self._usage_copy: UsageCopy | None = None
         self._tables: dict[str, _TableOfTopic] = {}
         for topic, table in derive_tables(schemas_folder).items():
@@ -128,9 +131,16 @@ class HistorySink:
         raise StaleCheckpointError(f"months of {place} are taken away as soon as they are made")
 
     async def tick(self) -> dict[Partition, int]:
-        """Create the months ahead, about hourly. Every write was durable at once, so nothing moved."""
-        if self._look_ahead_s and time.monotonic() >= self._look_ahead_s:
+        """Create the months ahead, about hourly. Every write was durable at once, so nothing moved.
+
+        StaleCheckpointError when a partition that is held is ours no more.
+        """
+        now_s = time.monotonic()
+        if self._look_ahead_s and now_s >= self._look_ahead_s:
             await self._look_ahead()
+        if self._look_ahead_s and now_s >= self._look_s:
+            self._look_s = now_s + LOOK_EVERY_S
+            await self._look_at_claims()
         return {}
 
     async def release(self, place: Partition) -> None:
@@ -189,7 +199,7 @@ class HistorySink:
             await create_months(connection, tables, months)
 
     async def _prepare(self) -> None:
-        """Once per process: the schema as this release has it."""
+        """Once per process, and when it is gone: the schema as this release has it."""
         async with self._preparing:
             if not self._look_ahead_s:
                 await self._database.migrate()
@@ -205,6 +215,20 @@ class HistorySink:
             return UsageCopy(reader, UsageColumns(reader.table, *self._codec.newest(USAGE)))
         except (EventsError, ValueError):
             return None
+
+    async def _look_at_claims(self) -> None:
+        """Tables that are gone are made again before the next partition is opened."""
+        async with self._database.connection() as connection:
+            epochs = await checkpoints.epochs(connection)
+        if epochs is None:
+            self._look_ahead_s = 0.0
+            raise StaleCheckpointError("the tables of the history are gone: they are made and written anew")
+        for place, held in self._held.items():
+            if epochs.get(place) != held.claim.epoch:
+                raise StaleCheckpointError(
+                    f"the history of {place} has epoch {epochs.get(place)}, not {held.claim.epoch}: another owner has taken it, "
+                    "or another schema its place"
+                )
 
     async def _look_ahead(self) -> None:
         this_month = month_of(time.time_ns() // 1000)

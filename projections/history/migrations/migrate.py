@@ -36,7 +36,7 @@ FAULTS = (
     asyncpg.InterfaceError,
 )
 
-_ONE_AT_A_TIME = 0x696E746C6B  # "intlk": the advisory lock that processes starting together take in turn
+ONE_AT_A_TIME = 0x696E746C6B  # "intlk": the advisory lock that processes starting together take in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ async def _run(dsn: str, schema_name: str, timeout_s: float, act: Callable[[Conf
     """Act in one transaction, with the schema first on the search path and nobody else migrating."""
 
     def in_transaction(connection: Connection) -> None:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ONE_AT_A_TIME})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ONE_AT_A_TIME})
         connection.execute(text(f'SET LOCAL search_path TO "{schema_name}"'))
         config = _config()
         config.attributes.update(connection=connection, schema_name=schema_name)

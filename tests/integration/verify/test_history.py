@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from events.catalogue import TOPICS
-from events.positions import Partition
 from events.provider_changed import BreakerPolicy
 from processors.verify.errors import OtherLogError
 from processors.verify.history import HistoryFound, HistoryProof
 from projections.settings import LiveSettings
 from tests.integration.history.place import Place
+from tests.integration.history.rebuilding import write
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import Traffic, budget, changed, checked, now_us, usage
 
@@ -33,16 +32,6 @@ async def written(log_address: str, place: Place) -> AsyncIterator[Rig]:
         await opened.append_raw("overrides", 1, key=b"openai", value=None)
         await write(opened, place)
         yield opened
-
-
-async def write(rig: Rig, place: Place) -> None:
-    """All that the log has."""
-    async with place.sink() as sink:
-        for topic in TOPICS:
-            for number, records in (await rig.records(topic)).items():
-                at = Partition(topic, number)
-                start = await sink.open(at)
-                await sink.write(at, start, [record for record in records if record.offset >= start])
 
 
 async def verified(rig: Rig, place: Place) -> HistoryFound:
