@@ -123,6 +123,7 @@ def _show_plan(plan: HistoryPlan, as_json: bool) -> None:
                 part.lost,
             )
             for part in plan.parts
+            if part.end
         ]
         columns = ("partition", "from", "to", "records", "by the archive", "log begins", "lost")
         print_table(columns, cells, empty="nothing to write")

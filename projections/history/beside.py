@@ -10,7 +10,6 @@ import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
 from zlib import crc32
 
 import asyncpg
@@ -18,6 +17,7 @@ import asyncpg
 from events.positions import Partition
 from projections.errors import SchemaBusyError, SinkUnavailableError
 from projections.history import months
+from projections.history.grants import Session, grant_alike
 from projections.history.migrations import migrate
 from projections.history.settings import HistorySettings
 
@@ -35,8 +35,6 @@ _HOLDER = """
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2
 """
-
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def next_of(settings: HistorySettings) -> HistorySettings:
@@ -131,8 +129,9 @@ class Beside:
     async def make_live(self) -> None:
         """While standing still: the live schema becomes the one before, and the built one live.
 
-        None of the name of the one before may be there.
+        None of the name of the one before may be there. Who could read the one can read the other.
         """
+        await grant_alike(self.session, self.live, self.built)
         await self._rename(((self.live, self.before), (self.built, self.live)), self.built)
 
     async def turn_back(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from projections.history.beside import Session, before_of, session_of
+from projections.history.beside import before_of, session_of
+from projections.history.grants import Session
 from projections.history.months import EVENT_TABLES, ROLLUP_TABLES
 from projections.history.settings import HistorySettings
 

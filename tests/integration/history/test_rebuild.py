@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from processors.rebuild.errors import BadRecordError, LogEndsEarlyError, NoWayBackError
+from processors.rebuild.errors import BadRecordError, LogEndsEarlyError, LogStartGoneError, NoWayBackError
 from processors.rebuild.history_back import turn_back
+from projections.archive.sink import ArchiveSink
 from projections.history.beside import beside, next_of
+from projections.retention.log_begin import cut
 from projections.settings import LiveSettings
+from tests.integration.archive.archiving import archive_log, settings_of
 from tests.integration.history.place import Place
 from tests.integration.history.rebuilding import (
     caught_up,
@@ -56,6 +60,11 @@ async def test_a_tampered_history_is_rebuilt_beside_a_sink_readers_and_traffic(
 ) -> None:
     """Nobody has to stop; the sink forgets what it remembers of the sums before, and no answer goes back or fails."""
     await tamper(written)
+    schema = written.settings.schema_name
+    await written.ask("CREATE ROLE analyst")
+    await written.ask(f"GRANT USAGE ON SCHEMA {schema} TO analyst")
+    await written.ask("GRANT SELECT ON usage TO analyst")
+    await write(rig, Place(next_of(written.settings)))  # begun before, so epochs are alike
     async with sinking(rig, written):
         await rig.append(usage("acme", user="kept"))
         await caught_up(rig, written)
@@ -84,6 +93,9 @@ async def test_a_tampered_history_is_rebuilt_beside_a_sink_readers_and_traffic(
         "usage_by_hour",
     }
     assert outcome.found.records >= 90
+    assert await written.value("SELECT has_schema_privilege('analyst', $1, 'USAGE')", schema)
+    assert await written.value("SELECT has_table_privilege('analyst', 'usage', 'SELECT')")
+    assert not await written.value("SELECT has_table_privilege('analyst', 'health', 'SELECT')")
 
 
 async def test_turning_back_changes_places_with_the_one_before(rig: Rig, written: Place) -> None:
@@ -148,3 +160,28 @@ async def test_a_built_schema_that_is_not_what_the_log_says_is_not_made_live(
         await rebuilt(rig, written)
     async with beside(written.settings) as schemas:
         assert await schemas.positions(schemas.built) == {}
+
+
+@pytest.mark.kafka
+async def test_what_the_log_no_longer_holds_comes_from_the_archive(
+    rig: Rig, written: Place, tmp_path: Path
+) -> None:
+    """Refused without it, unless the beginning may be left out; with it every row is there and proved."""
+    await archive_log(ArchiveSink(settings_of(tmp_path), rig.log), rig.log)
+    archived = await ends_of(rig)
+    await rig.append(*Traffic(rig).some(50))
+    await write(rig, written)
+    rows = await written.value("SELECT count(*) FROM usage")
+    for place, end in archived.items():
+        if end > 1:
+            await cut(rig.log, place, end * 2 // 3)
+    with pytest.raises(LogStartGoneError, match=r"begins at [0-9]+, and 0 is next: .* --archive DIR"):
+        await rebuilt(rig, written)
+    plan = await rebuild_of(rig, written, archive=tmp_path).plan()
+    assert sum(part.from_archive for part in plan.parts) > 50
+    await written.ask(f"DROP SCHEMA {written.settings.schema_name} CASCADE")
+    outcome = await rebuilt(rig, written, archive=tmp_path, skips_bad=True)
+    assert outcome.found.records == plan.to_prove == outcome.written
+    assert await written.value("SELECT count(*) FROM usage") == rows
+    assert (await rebuilt(rig, written, shorter=True)).is_live
+    assert 0 < await written.value("SELECT count(*) FROM usage") < rows
