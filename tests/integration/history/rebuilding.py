@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
+
 from events.catalogue import TOPICS
 from events.positions import Partition
 from events.provider_changed import BreakerPolicy
@@ -68,6 +70,7 @@ async def reading(place: Place) -> AsyncIterator[list[int]]:
         while True:
             rows = await reader.rows("SELECT count(*) AS rows FROM usage WHERE log_offset >= $1", (0,))
             answers.append(rows[0]["rows"])
+            await asyncio.sleep(0.002)  # leave the others some of the processor
 
     async with HistoryReader(place.settings) as reader:
         task = asyncio.create_task(ask(reader))
@@ -91,15 +94,20 @@ async def ends_of(rig: Rig) -> dict[Partition, int]:
 async def caught_up(rig: Rig, place: Place) -> None:
     """Return when the history has all that the log has now."""
     ends = await ends_of(rig)
+    schema = {"search_path": place.settings.schema_name}
+    session = await asyncpg.connect(place.settings.postgres_dsn, server_settings=schema)
 
     async def has_all() -> bool:
-        if await place.value("SELECT to_regclass('checkpoints') IS NULL"):
+        if await session.fetchval("SELECT to_regclass('checkpoints') IS NULL"):
             return False
-        rows = await place.ask("SELECT topic, partition, next_offset FROM checkpoints")
+        rows = await session.fetch("SELECT topic, partition, next_offset FROM checkpoints")
         held = {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         return all(held.get(where, 0) >= end for where, end in ends.items())
 
-    await eventually(has_all, CAUGHT_UP_WITHIN_S)
+    try:
+        await eventually(has_all, CAUGHT_UP_WITHIN_S)
+    finally:
+        await session.close()
 
 
 def rebuild_of(rig: Rig, place: Place, **options: Any) -> HistoryRebuild:

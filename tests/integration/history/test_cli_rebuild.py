@@ -34,7 +34,7 @@ async def rig(log_address: str, place: Place) -> AsyncIterator[Rig]:
     """A log, and the history of it."""
     async with Rig(settings_of_worker(log_address), LiveSettings()) as opened:
         await something_of_every_kind(opened)
-        await opened.append(*Traffic(opened).some(200))
+        await opened.append(*Traffic(opened).some(120))
         await write(opened, place)
         yield opened
 
