@@ -28,6 +28,7 @@ def now() -> str:
 @asynccontextmanager
 async def remembering(world: World, postgres: PostgresServer) -> AsyncIterator[World]:
     """The same world with a history that holds all that is on the log now."""
+    await world.until_published()
     async with history_place(postgres) as place:
         for topic in FOLDED:
             await copy(world, place, topic)
@@ -55,9 +56,8 @@ async def breakers(world: World, provider: str, **query: str) -> dict[str, dict[
 async def test_breakers_as_of_now_are_the_live_ones(world: World, history_postgres: PostgresServer) -> None:
     """Tripped, gated by a 429, gated by a refused credential, forced, and untouched: all equal the live fold."""
     provider, tenant = new_name("provider"), new_name("tenant")
-    await world.put(
-        f"/v1/providers/{provider}", {"breaker_policy": {"consecutive_failures": 3}, "actor": "ann"}
-    )
+    policy = {"breaker_policy": {"consecutive_failures": 3}, "actor": "ann"}
+    await world.read(f"/v1/providers/{provider}", await world.put(f"/v1/providers/{provider}", policy))
     await world.sent(
         *(
             usage(tenant, outcome="TIMEOUT", provider=provider, model="tripped", region="eu")
@@ -120,21 +120,23 @@ def just_before(time_text: str) -> str:
 async def test_a_budget_is_shown_as_it_stood_then(world: World, history_postgres: PostgresServer) -> None:
     """With the limit of that time and what was spent by then; now it equals the live state."""
     tenant = new_name("tenant")
-    await world.put(f"/v1/budgets/{tenant}/search", {"limit_usd": "1", "level": "TEAM", "subject": "search"})
-    token = await world.sent(
+    path = f"/v1/budgets/{tenant}/search"
+    budget = {"level": "TEAM", "subject": "search"}
+    limited = await world.put(path, budget | {"limit_usd": "1"})
+    spent = await world.sent(
         usage(tenant, team="search", cost_usd="0.25"),
         usage(tenant, team="ads", cost_usd="5"),
         usage(tenant, team="search", model="unpriced", cost_nano_usd=None),
     )
-    early = await world.read(f"/v1/budgets/{tenant}/search", token, consistency="session")
+    early = await world.read(path, f"{limited},{spent}")
     then = now()
-    await world.put(f"/v1/budgets/{tenant}/search", {"limit_usd": "2", "level": "TEAM", "subject": "search"})
-    token = await world.sent(usage(tenant, team="search", cost_usd="0.5"))
-    live = await world.read(f"/v1/budgets/{tenant}/search", token)
+    limited = await world.put(path, budget | {"limit_usd": "2"})
+    spent = await world.sent(usage(tenant, team="search", cost_usd="0.5"))
+    live = await world.read(path, f"{limited},{spent}")
     assert (early["spent_usd"], live["spent_usd"]) == ("0.25", "0.75")
     async with remembering(world, history_postgres) as found:
         for as_of, expected in ((then, early), (now(), live)):
-            told = await found.read(f"/v1/budgets/{tenant}/search", as_of=as_of)
+            told = await found.read(path, as_of=as_of)
             assert {key: told[key] for key in told.keys() - {"at"}} == {
                 key: expected[key] for key in expected.keys() - {"at"}
             }
@@ -142,7 +144,7 @@ async def test_a_budget_is_shown_as_it_stood_then(world: World, history_postgres
         listed = (await found.read("/v1/budgets", as_of=now(), limit=1000))["budgets"]
         assert (tenant, "search") in {(one["tenant"], one["budget_id"]) for one in listed}
         long_ago = {"as_of": "2020-01-01T00:00:00Z"}
-        assert (await found.http.get(f"/v1/budgets/{tenant}/search", params=long_ago)).status_code == 404
+        assert (await found.http.get(path, params=long_ago)).status_code == 404
 
 
 async def test_as_of_is_refused_for_the_future_and_with_freshness(world: World) -> None:

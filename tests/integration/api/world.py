@@ -128,6 +128,15 @@ class World:
         assert response.status_code == 202, response.text
         return str(response.json()["positions"])
 
+    async def until_published(self) -> None:
+        """Returns once all that the live state has decided is on the log, too."""
+
+        async def published() -> bool:
+            slots = (await self.http.get("/v1/status")).json()["slots"]
+            return all(slot["unpublished"] == 0 for slot in slots)
+
+        await eventually(published)
+
     async def until_owned(self) -> None:
         """Returns once a worker has taken every slot."""
 
