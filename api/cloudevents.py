@@ -7,19 +7,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from api.cloudevent_headers import HeaderError, record_headers
 from api.event_costs import MONEY, CostError, fill_cost
+from api.json_values import fields_validator
 from api.rfc3339 import parse_time_us
-from events.catalogue import TOPIC_OF_TYPE
+from events.catalogue import TOPIC_OF_EVENT, TOPIC_OF_TYPE, Topic
+from events.compiled_reader import Record
 from events.envelope import Event
 from events.provider_health_checked import ProviderHealthChecked
 from events.publisher import Header
@@ -39,12 +40,6 @@ _OUTSIDE = {
     "correlation_id": "correlationid",
     "causation_id": "causationid",
 }
-_FROM_ATTRIBUTES = (
-    ("event_id", "id"),
-    ("source", "source"),
-    ("correlation_id", "correlationid"),
-    ("causation_id", "causationid"),
-)
 _TYPE = re.compile(r"(?:interlock\.)?(?:events\.)?([A-Za-z]+)(?:\.v\d+)?")
 
 
@@ -71,11 +66,11 @@ class MalformedBodyError(Exception):
     """The body is not JSON, or neither an object nor an array of objects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A valid event with the headers that its record gets."""
+class Received(NamedTuple):
+    """A valid event as the plain values of its fields, and the headers that its record gets."""
 
-    event: Event
+    topic: Topic
+    record: Record
     headers: tuple[Header, ...]
 
 
@@ -88,19 +83,21 @@ class TimeBounds:
     max_ahead_us: int
 
 
-@dataclass(slots=True)
 class _TypeRules:
     """How the `data` of one event type is read."""
 
-    event: type[Event]
-    many: TypeAdapter[list[Any]] = field(init=False)
-    data_fields: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        kind: Any = self.event
-        self.many = TypeAdapter(list[kind])
-        own = {part.name for part in fields(self.event)} - set(ENVELOPE)
-        self.data_fields = frozenset(own | set(MONEY.get(self.event, ())[:1]))
+    def __init__(self, event: type[Event]) -> None:
+        self.topic = TOPIC_OF_EVENT[event]
+        self.event = event
+        self.validated = fields_validator(event)
+        own = {part.name for part in fields(event)} - set(ENVELOPE)
+        self.data_fields = frozenset(own | set(MONEY.get(event, ())[:1]))
+        self.needs_tenant = self.topic.key_field == "tenant"
+        self.defaults: Record = {
+            part.name: part.default if part.default_factory is MISSING else part.default_factory()
+            for part in fields(event)
+            if part.default is not MISSING or part.default_factory is not MISSING
+        }
 
 
 _RULES = {event.__name__: _TypeRules(event) for event in PRODUCER_TYPES}
@@ -108,15 +105,11 @@ _RULES = {event.__name__: _TypeRules(event) for event in PRODUCER_TYPES}
 
 @dataclass(slots=True)
 class _Batch:
-    """Items on their way to events: records of one type are validated together."""
+    """What is the same for all items of a batch, and what is wrong with any."""
 
     bounds: TimeBounds
     traceparent: str | None
     faults: list[Fault] = field(default_factory=list)
-    ids: dict[int, str] = field(default_factory=dict)
-    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    places: dict[str, list[int]] = field(default_factory=dict)
-    headers: dict[int, tuple[Header, ...]] = field(default_factory=dict)
 
     def fault(self, index: int, detail: str, *path: str | int) -> None:
         self.faults.append(Fault(index, path, detail))
@@ -143,41 +136,46 @@ def decode(
     `traceparent` is for events that bring none of their own. Raises InvalidBatchError with every fault of every item.
     """
     batch = _Batch(bounds, traceparent)
-    for index, item in enumerate(items):
-        _take(batch, index, item)
-    received: list[Received | None] = [None] * len(items)
-    for name, records in batch.records.items():
-        _validate(batch, name, records, received)
+    received = [_received(batch, index, item) for index, item in enumerate(items)]
     if batch.faults:
-        raise InvalidBatchError(batch.faults, batch.ids, single=single)
+        raise InvalidBatchError(batch.faults, _ids(items), single=single)
     return [one for one in received if one is not None]
 
 
-def _take(batch: _Batch, index: int, item: Any) -> None:
-    """Check the attributes of one CloudEvent and put its record beside the others of its type."""
+def _received(batch: _Batch, index: int, item: Any) -> Received | None:
+    """The event of one CloudEvent; None when a fault of it left nothing to look at."""
     if not isinstance(item, dict):
         batch.fault(index, "must be a CloudEvent (a JSON object)")
-        return
-    if isinstance(item.get("id"), str):
-        batch.ids[index] = item["id"]
+        return None
     rules = _rules(batch, index, item.get("type"))
     data = item.get("data")
     occurred_at = _time(batch, index, item)
     headers = _form_and_headers(batch, index, item)
     if not isinstance(data, dict):
         batch.fault(index, _data_hint(item), "data")
-        return
+        return None
     if rules is None:
-        return
-    record = _record(batch, index, data, rules, occurred_at)
-    for inside, outside in _FROM_ATTRIBUTES:
-        if outside in item:
-            record[inside] = item[outside]
-    record["tenant"] = _tenant(batch, index, item, rules)
-    batch.records.setdefault(rules.event.__name__, []).append(record)
-    batch.places.setdefault(rules.event.__name__, []).append(index)
-    if headers:
-        batch.headers[index] = headers
+        return None
+    values = _own_values(batch, index, data, rules, occurred_at)
+    if "id" in item:
+        values["event_id"] = item["id"]
+    if "source" in item:
+        values["source"] = item["source"]
+    values["correlation_id"] = item.get("correlationid")
+    values["causation_id"] = item.get("causationid")
+    values["tenant"] = _tenant(batch, index, item, rules)
+    try:
+        return Received(rules.topic, rules.validated(values), headers)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False, include_input=False):
+            batch.fault(index, _sentence(finding["msg"]), *_outside(finding["loc"]))
+        return None
+
+
+def _ids(items: Sequence[Any]) -> dict[int, str]:
+    """What the items call themselves, by their index."""
+    named = ((index, item.get("id")) for index, item in enumerate(items) if isinstance(item, dict))
+    return {index: name for index, name in named if isinstance(name, str)}
 
 
 def _form_and_headers(batch: _Batch, index: int, item: dict[str, Any]) -> tuple[Header, ...]:
@@ -193,21 +191,21 @@ def _form_and_headers(batch: _Batch, index: int, item: dict[str, Any]) -> tuple[
         return ()
 
 
-def _record(
+def _own_values(
     batch: _Batch, index: int, data: dict[str, Any], rules: _TypeRules, occurred_at: int
 ) -> dict[str, Any]:
-    """The event's own fields; what is no field of the type is a fault."""
-    record = {**data}
+    """A value for each of the event's own fields that is given or has a default; what is no field is a fault."""
+    values = rules.defaults | data
     if not rules.data_fields.issuperset(data):
         for name in data.keys() - rules.data_fields:
             batch.fault(index, f"no such field of {rules.event.__name__}", "data", name)
-            del record[name]
-    record["occurred_at"] = occurred_at
+            del values[name]
+    values["occurred_at"] = occurred_at
     try:
-        fill_cost(rules.event, record)
+        fill_cost(rules.event, values)
     except CostError as error:
         batch.fault(index, str(error), "data", *((error.field,) if error.field else ()))
-    return record
+    return values
 
 
 def _rules(batch: _Batch, index: int, given: Any) -> _TypeRules | None:
@@ -261,37 +259,12 @@ def _no_time() -> int:
 
 def _tenant(batch: _Batch, index: int, item: dict[str, Any], rules: _TypeRules) -> Any:
     tenant = item.get("tenant")
-    if TOPIC_OF_TYPE[rules.event.__name__].key_field != "tenant":
+    if not rules.needs_tenant:
         return "" if tenant is None else tenant
     if tenant is None or tenant == "":
         batch.fault(index, f"is required for {rules.event.__name__}: the tenant whose call it was", "tenant")
         return "missing"
     return tenant
-
-
-def _validate(
-    batch: _Batch, name: str, records: list[dict[str, Any]], received: list[Received | None]
-) -> None:
-    """Turn the records of one type into events, in one call of the validator."""
-    places = batch.places[name]
-    try:
-        # Strict holds only for JSON: there an enum is its string and a tuple is an array.
-        found = _RULES[name].many.validate_json(_as_json(records), strict=True)
-    except ValidationError as error:
-        for finding in error.errors(include_url=False, include_input=False):
-            place, *path = finding["loc"]
-            batch.fault(places[int(place)], _sentence(finding["msg"]), *_outside(path))
-        return
-    for index, event in zip(places, found, strict=True):
-        received[index] = Received(event, batch.headers.get(index, ()))
-
-
-def _as_json(records: list[dict[str, Any]]) -> bytes:
-    try:
-        return orjson.dumps(records)
-    except TypeError:
-        # A number of more than 64 bits: it is invalid, and the validator says where.
-        return json.dumps(records).encode()
 
 
 def _sentence(message: str) -> str:

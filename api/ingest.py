@@ -39,7 +39,7 @@ def time_bounds(settings: LogSettings, now_us: int) -> TimeBounds:
 
 async def append(publisher: Publisher, received: list[Received]) -> Appended:
     """Append all in one call; see Publisher.append for what it raises."""
-    records = [publisher.encode(one.event, one.headers) for one in received]
+    records = [publisher.encode_record(one.topic, one.record, one.headers) for one in received]
     return Appended(received, await publisher.append_encoded(records))
 
 

@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
 _FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.(\d+))?(?:[Zz]|[+-]\d\d:\d\d)")
 
 
@@ -20,10 +19,10 @@ def parse_time_us(text: str) -> int:
         raise ValueError("must be an RFC 3339 time with its offset, for example 2026-03-01T12:00:00.123456Z")
     try:
         # A leap second or 30 February has the right form and is no time.
-        moment = datetime.fromisoformat(text.upper())
-        return (moment - _EPOCH) // _US
+        passed = datetime.fromisoformat(text.upper()) - _EPOCH
     except (ValueError, OverflowError) as error:
         raise ValueError(f"is no time: {error}") from None
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 
 def format_time_us(time_us: int) -> str:

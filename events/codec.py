@@ -53,21 +53,20 @@ class Codec:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._writers: dict[type[Event], tuple[bytes, RecordWriter]] = {}
+        self._record_writers: dict[type[Event], tuple[bytes, RecordWriter]] = {}
         self._readers: dict[tuple[str, bytes], RecordReader] = {}
 
     def encode(self, event: Event) -> bytes:
         """Bytes of an event in its topic's newest schema. InvalidEventError when a value does not fit its Avro type;
         whether it makes sense is for `from_record` to say.
         """
-        header, write = self._writers.get(type(event)) or self._learn_writer(type(event))
-        out = bytearray(header)
-        try:
-            write(event, out)
-        except (TypeError, ValueError, KeyError, AttributeError, struct.error) as error:
-            raise InvalidEventError(
-                "invalid_value", f"{type(event).__name__} has a value that cannot be written: {error!r}"
-            ) from None
-        return bytes(out)
+        kind = type(event)
+        return _written(kind, event, *(self._writers.get(kind) or self._learn_writer(kind)))
+
+    def encode_record(self, topic: Topic, record: Record) -> bytes:
+        """The same of an event's plain values, one for each field: the event itself need not be made."""
+        kind = topic.event
+        return _written(kind, record, *(self._record_writers.get(kind) or self._learn_record_writer(kind)))
 
     def decode(self, topic: Topic, raw: bytes | None) -> Event:
         """The validated event of a record's value."""
@@ -102,9 +101,13 @@ class Codec:
         return b"\0" + schema_id.to_bytes(4, "big"), version.plain
 
     def _learn_writer(self, event: type[Event]) -> tuple[bytes, RecordWriter]:
-        schema_id, version = self._registry.newest(TOPIC_OF_EVENT[event])
-        writer = (b"\0" + schema_id.to_bytes(4, "big"), compile_writer(version.plain))
-        self._writers[event] = writer
+        header, schema = self.newest(TOPIC_OF_EVENT[event])
+        writer = self._writers[event] = (header, compile_writer(schema))
+        return writer
+
+    def _learn_record_writer(self, event: type[Event]) -> tuple[bytes, RecordWriter]:
+        header, schema = self.newest(TOPIC_OF_EVENT[event])
+        writer = self._record_writers[event] = (header, compile_writer(schema, of_mappings=True))
         return writer
 
     def _learn_reader(self, topic: Topic, header: bytes) -> RecordReader:
@@ -130,3 +133,14 @@ class Codec:
             raise InvalidEventError("incompatible_schema", f"schema {schema_id}: {error}") from None
         self._readers[topic.name, header] = read
         return read
+
+
+def _written(event: type[Event], values: Any, header: bytes, write: RecordWriter) -> bytes:
+    out = bytearray(header)
+    try:
+        write(values, out)
+    except (TypeError, ValueError, KeyError, AttributeError, struct.error) as error:
+        raise InvalidEventError(
+            "invalid_value", f"{event.__name__} has a value that cannot be written: {error!r}"
+        ) from None
+    return bytes(out)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from events.errors import SchemaError
 from events.schema_types import kind_of, name_of, named_types
 
 RecordWriter = Callable[[Any, bytearray], None]
-"""Appends the record of an object with an attribute for each field. Values that do not fit their type raise TypeError,
-ValueError, KeyError, AttributeError or struct.error; what was appended by then is of no use."""
+"""Appends the record of an object with an attribute, or of a mapping with a key, for each field. Values that do not fit
+their type raise TypeError, ValueError, KeyError, AttributeError or struct.error; what was appended by then is of no use."""
 
 Lines = list[str]
 
@@ -23,11 +24,15 @@ _FLOAT = struct.Struct("<f").pack
 _DOUBLE = struct.Struct("<d").pack
 
 
-def compile_writer(schema: Any) -> RecordWriter:
-    """The writer of records of a schema."""
-    source = _Source(named_types(schema))
+_SHORT = 1 << 13
+"""Integers from 0 to below this one take at most two bytes: they are looked up."""
+
+
+def compile_writer(schema: Any, *, of_mappings: bool = False) -> RecordWriter:
+    """The writer of records of a schema, of objects or of mappings."""
+    source = _Source(named_types(schema), "[{!r}]" if of_mappings else ".{}")
     text = "\n".join(["def write(record, out):", *_indented(source.value("record", schema))])
-    source.constants |= {"wide": wide, "float": _FLOAT, "double": _DOUBLE}
+    source.constants |= {"wide": wide, "short": _short_integers(), "float": _FLOAT, "double": _DOUBLE}
     exec(text, source.constants)  # noqa: S102 - whatever a schema brings into the text is written as a literal
     compiled: RecordWriter = source.constants["write"]
     return compiled
@@ -35,9 +40,13 @@ def compile_writer(schema: Any) -> RecordWriter:
 
 @dataclass(slots=True)
 class _Source:
-    """Statements that append a value to `out`. Variables and constants are told apart by number."""
+    """Statements that append a value to `out`. Variables and constants are told apart by number.
+
+    `access` leads from a record to its field of a name.
+    """
 
     types: dict[str, Any]
+    access: str
     constants: dict[str, Any] = field(default_factory=dict)
     count: int = 0
 
@@ -60,7 +69,7 @@ class _Source:
         lines: Lines = []
         for one in schema["fields"]:
             held = self._new("value")
-            lines += [f"{held} = {name}.{one['name']}", *self.value(held, one["type"])]
+            lines += [f"{held} = {name}{self.access.format(one['name'])}", *self.value(held, one["type"])]
         return lines
 
     def _enum(self, name: str, schema: Any) -> Lines:
@@ -97,7 +106,7 @@ def _primitive(name: str, kind: str) -> Lines:
         case "int" | "long":
             limit = 1 << (31 if kind == "int" else 63)
             return [
-                f"if 0 <= {name} < 64: out.append({name} << 1)",
+                f"if 0 <= {name} < {_SHORT}: out += short[{name}]",
                 f"elif {-limit} <= {name} < {limit}: wide(({name} << 1) ^ ({name} >> 63), out)",
                 f"else: raise ValueError(f'{{{name}}} does not fit an Avro {kind}')",
             ]
@@ -114,8 +123,30 @@ def _prefixed(name: str) -> Lines:
     return [f"n = len({name})", "if n < 64: out.append(n << 1)", "else: wide(n << 1, out)", f"out += {name}"]
 
 
+@cache
+def _short_integers() -> list[bytes]:
+    """The bytes of each short integer."""
+    written = []
+    for number in range(_SHORT):
+        out = bytearray()
+        wide(number << 1, out)
+        written.append(bytes(out))
+    return written
+
+
+@cache
+def _middle_bytes() -> list[bytes]:
+    """Two bytes that more follow, of each fourteen bits."""
+    return [bytes((bits & 0x7F | 0x80, bits >> 7 | 0x80)) for bits in range(1 << 14)]
+
+
 def wide(number: int, out: bytearray) -> None:
     """Append an integer that is in zigzag already, seven bits a byte, the lowest first."""
+    if number > 0x3FFF:
+        middle = _middle_bytes()
+        while number > 0x3FFF:
+            out += middle[number & 0x3FFF]
+            number >>= 14
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7

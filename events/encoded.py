@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from events.header_names import Header
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """One record to append, already in bytes. `topic` is the short name; without a timestamp it gets the clock's."""
 
     topic: str

@@ -65,11 +65,12 @@ def parse_vector(text: str) -> dict[Partition, int]:
 
 def vector_of(positions: Iterable[Position]) -> dict[Partition, int]:
     """The least vector that covers all the positions."""
-    vector: dict[Partition, int] = {}
+    furthest: dict[tuple[str, int], int] = {}
     for position in positions:
-        partition = Partition(position.topic, position.partition)
-        vector[partition] = max(position.offset, vector.get(partition, 0))
-    return vector
+        place = (position.topic, position.partition)
+        if position.offset > furthest.get(place, -1):
+            furthest[place] = position.offset
+    return {Partition(*place): offset for place, offset in furthest.items()}
 
 
 def format_vector(vector: PositionVector) -> str:

@@ -10,8 +10,9 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from events.catalogue import TOPIC_OF_EVENT
+from events.catalogue import TOPIC_OF_EVENT, Topic
 from events.codec import Codec
+from events.compiled_reader import Record
 from events.encoded import Encoded
 from events.envelope import Event
 from events.errors import EventsError, EventTooLargeError, LogUnavailableError
@@ -101,6 +102,11 @@ class Publisher:
         """The record of an event."""
         topic = TOPIC_OF_EVENT[type(event)]
         return Encoded(topic.name, topic.key_of(event).encode(), self._codec.encode(event), None, headers)
+
+    def encode_record(self, topic: Topic, record: Record, headers: tuple[Header, ...]) -> Encoded:
+        """The same of an event's plain values, one for each field: the event itself need not be made."""
+        key = str(record[topic.key_field]).encode()
+        return Encoded(topic.name, key, self._codec.encode_record(topic, record), None, headers)
 
     async def append_encoded(self, records: Sequence[Encoded]) -> list[Position]:
         """Append records as they are; see `append`. Records of one partition keep their order."""

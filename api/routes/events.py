@@ -67,7 +67,7 @@ async def append_events(request: Request, ports: InPorts) -> Response:
     started = time.perf_counter()
     appended = await append(ports.log.publisher, received)
     ports.metrics.append_seconds.observe(time.perf_counter() - started)
-    for name, count in Counter(type(one.event).__name__ for one in received).items():
+    for name, count in Counter(one.topic.event.__name__ for one in received).items():
         ports.metrics.appended.labels(name).inc(count)
     token = format_vector(vector_of(appended.positions))
     answer = EventsAppended(
