@@ -1,4 +1,4 @@
-"""How far consumer groups have come, asked from outside: over one connection a group, which never joins it."""
+"""How far consumer groups have come, asked and told from outside: over one connection a group, which never joins it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Collection
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaError
 
 from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
-from events.positions import Partition
+from events.positions import Partition, PositionVector
 from events.settings import LogSettings
 
 
@@ -48,6 +48,29 @@ class GroupOffsets:
                 f"the log at {settings.bootstrap} does not say how far {group} is: {error!r}"
             ) from error
         return {places[place]: held.offset for place, held in found.items()}
+
+    async def commit(self, group: str, offsets: PositionVector) -> None:
+        """Tell the broker how far a group is that has no members, as after its log was restored.
+
+        Raises LogUnavailableError when the broker does not take it within `request_timeout_s`, or the group has members.
+        """
+        settings = self._settings
+        told = {
+            TopicPartition(settings.full_name(one.topic), one.number): OffsetAndMetadata(offset, "")
+            for one, offset in offsets.items()
+        }
+        if not told:
+            return
+        try:
+            async with asyncio.timeout(settings.request_timeout_s), self._turn:
+                consumer = await self._connected(group)
+                consumer.assign(list(told))
+                await consumer.commit(told)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._disconnect(group)
+            raise LogUnavailableError(
+                f"the log at {settings.bootstrap} does not take how far {group} is (it may have members): {error!r}"
+            ) from error
 
     async def _connected(self, group: str) -> AIOKafkaConsumer:
         held = self._consumers.get(group)

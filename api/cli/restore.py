@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,28 +52,41 @@ def restore(
     from api.settings import load_settings
 
     settings = load_settings()
-    source = archive_in(settings, archive)
     cut = parse_until(until) if until is not None else None
+    put_back(archive_in(settings, archive), settings, cut, dry_run=dry_run, as_json=as_json)
+
+
+def put_back(
+    source: ArchiveSettings,
+    settings: Settings,
+    cut: Until | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> bool:
+    """Plan it, show the plan, carry it out and prove it; False when nothing was to be done. `about` goes into the JSON."""
     plan = run(_plan(source, settings, cut))
     if not as_json:
         _print_plan(plan)
     if plan.refusals or dry_run:
         if as_json:
-            print_json(_plan_document(plan))
+            print_json({**about, **_plan_document(plan)})
         if plan.refusals:
             raise plan.refusals[0]
-        return
+        return False
     started_s = time.monotonic()
     restored, proved = run(_restored(plan, settings))
     took_s = time.monotonic() - started_s
     if as_json:
-        print_json(_plan_document(plan) | _outcome_document(restored, proved, took_s))
+        print_json({**about, **_plan_document(plan), **_outcome_document(restored, proved, took_s)})
     else:
         _print_outcome(restored, proved, took_s)
     if not all(one.is_equal for one in proved):
         raise CommandError(
             "the log is not what was archived: somebody else appends to it, or the broker deletes old records"
         )
+    return True
 
 
 async def _plan(source: ArchiveSettings, settings: Settings, until: Until | None) -> RestorePlan:

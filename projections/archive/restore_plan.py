@@ -109,7 +109,7 @@ async def plan_restore(archive: ArchiveSettings, log: LogSettings, until: Until 
             continue
         on_log = held.get(shelf.place.topic, {}).get(shelf.place.number, Range(0, 0)).end
         parts.append(Part(shelf, chain, chain.next_offset, end, on_log, _bytes_below(chain, end)))
-    refusals += _faults(parts)
+    refusals += faults(parts)
     refusals += _misfits(log, parts, held)
     times = [one.last_timestamp_ms for part in parts for one in part.chain.segments]
     lacks = (*_lacks(log, sources, held), *_outlived(parts, time.time_ns() // 1_000_000))
@@ -154,6 +154,12 @@ def _bytes_below(chain: Chain, end: int) -> int:
     return int(total)
 
 
+def part_to(shelf: Shelf, end: int) -> Part:
+    """What an archive has of a partition that is to end there, whatever a log holds. Waits for the disk."""
+    chain = read_chain(shelf)
+    return Part(shelf, chain, chain.next_offset, end, 0, _bytes_below(chain, end))
+
+
 def _beyond(sources: Sources, until: Until | None) -> Iterator[CannotRestoreError]:
     """Positions that the archive does not reach."""
     if not isinstance(until, UntilPositions):
@@ -164,8 +170,8 @@ def _beyond(sources: Sources, until: Until | None) -> Iterator[CannotRestoreErro
             yield CannotRestoreError(f"the archive of {place} ends at {reached}, before {offset}")
 
 
-def _faults(parts: Iterable[Part]) -> Iterator[CannotRestoreError]:
-    """What is wrong with the archive below where it is cut."""
+def faults(parts: Iterable[Part]) -> Iterator[CannotRestoreError]:
+    """What is wrong with the archive below where it is cut, by its manifests alone."""
     parts = list(parts)
     findings = [one for part in parts for one in part.chain.findings if one.first_offset < max(part.end, 1)]
     if findings:
