@@ -8,6 +8,7 @@ from api.cli import (
     analytics,
     archive,
     backtest,
+    backup,
     breakers,
     budgets,
     dead_letters,
@@ -56,6 +57,7 @@ app.add_typer(show.app, name="show")
 app.add_typer(history.app, name="history")
 app.add_typer(analytics.app, name="analytics")
 app.add_typer(archive.app, name="archive")
+app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.add_typer(retention.app, name="retention")
 app.add_typer(schemas.app, name="schemas")

@@ -46,6 +46,16 @@ def run(work: Coroutine[Any, Any, T], new_loop: Callable[[], asyncio.AbstractEve
         sys.exit(Exit.INTERRUPTED)
 
 
+def finish(work: Callable[[], T]) -> T:
+    """As `run`, of work that waits for nothing but the disk, which may be full or away."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except OSError as error:
+        raise CommandError(f"the disk does not take or give it: {error}", Exit.UNAVAILABLE) from error
+
+
 def code_of(error: BaseException) -> Exit | None:
     """The exit code of an error that a person can do something about; None for a defect."""
     from api.settings import SettingsError
@@ -57,6 +67,12 @@ def code_of(error: BaseException) -> Exit | None:
     from processors.rebuild.errors import RebuildError
     from processors.verify.errors import BrokenSlotError, VerifyError
     from projections.archive.restore_plan import CannotRestoreError
+    from projections.backup.errors import (
+        ArchiveBehindError,
+        BackupError,
+        BackupNotFoundError,
+        DamagedBackupError,
+    )
     from projections.errors import (
         HistoryUnavailableError,
         LiveUnavailableError,
@@ -91,6 +107,10 @@ def code_of(error: BaseException) -> Exit | None:
         YamlFileError: Exit.USAGE,
         RetentionError: Exit.REFUSED,
         CannotRestoreError: Exit.REFUSED,
+        BackupError: Exit.REFUSED,
+        BackupNotFoundError: Exit.NOT_FOUND,
+        ArchiveBehindError: Exit.UNAVAILABLE,
+        DamagedBackupError: Exit.FAILED,
         EventsError: Exit.FAILED,
         BrokenPipeError: Exit.OK,
     }

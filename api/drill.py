@@ -1,0 +1,199 @@
+"""A drill: everything but the backup is taken for lost, and built again from it on scratch servers, timed and proved.
+
+The log is restored into an embedded broker, a worker folds it into an empty live store, a sink writes an empty history; then the log
+is compared with the backup, the live state and the history with naive folds of the log. Nothing of what runs elsewhere is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from api.settings import CONFIG_NAME, PREFIX, Settings
+from embedded.process import Child, Launch
+from embedded.stack import Addresses, EmbeddedStack, Part
+from events.broker import create_topics
+from events.codec import Codec
+from events.positions import Partition, PositionVector
+from events.registry import open_registry
+from processors.rebuild.progress import Progress
+from processors.verify.history import HistoryFound, HistoryProof
+from processors.verify.live import Verified, verify_live
+from projections.archive.restore import restore
+from projections.archive.restore_proof import Proved, prove
+from projections.archive.settings import ArchiveSettings
+from projections.backup.create import parts_of
+from projections.backup.manifest import Backup
+from projections.backup.restore import tell_group, until
+from projections.history.sink import HistorySink
+from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.store import LiveStore
+
+STOP_WITHIN_S = 5.0
+LIVE_BACK = "live state folded"
+HISTORY_BACK = "history written"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the work, and how long it took. `back`: a service is not back before it is done."""
+
+    name: str
+    took_s: float
+    back: bool
+
+
+@dataclass(slots=True)
+class Drill:
+    """One drill. `told` gets what is being done; `within_s` is how long folding and writing may take."""
+
+    backup: Backup
+    archive: Path
+    settings: Settings
+    folder: Path
+    within_s: float
+    told: Callable[[str], None]
+    phases: list[Phase] = field(default_factory=list)
+
+    async def run(self) -> DrillFound:
+        """Restore and prove. Whatever happens, all servers and processes of it are ended."""
+        stack = EmbeddedStack(self.folder / "servers", {Part.BROKER, Part.VALKEY, Part.POSTGRES})
+        with self._timed("servers started", back=True):
+            await stack.start()
+        try:
+            return await self._rebuilt(stack.addresses)
+        finally:
+            await stack.stop()
+
+    async def _rebuilt(self, at: Addresses) -> DrillFound:
+        settings = self._scratch(str(at.broker), str(at.valkey), str(at.postgres))
+        environment = self._environment(settings)
+        with self._timed("log restored", back=True):
+            await create_topics(settings.log)
+            held = ArchiveSettings(folder=self.archive)
+            await restore(held, settings.log, lambda _: None, until(self.backup))
+            await tell_group(self.backup, settings.log)
+        async with (
+            _running("work", environment, self.folder) as worker,
+            _running("sink", environment, self.folder) as sink,
+        ):
+            await self._until_back(settings, worker, sink)
+        return await self._proved(settings)
+
+    async def _until_back(self, settings: Settings, worker: Child, sink: Child) -> None:
+        """Worker and sink begin at once; what the history takes longer than the live state is its phase."""
+        asked = HistorySink(settings.history, _codec(settings))
+        folded = {topic for topics in TOPICS_OF_LEAD.values() for topic in topics}
+        try:
+            async with LiveStore(settings.live) as store:
+                with self._timed(LIVE_BACK, back=True):
+                    await worker.until(lambda: self._covered(self._folded(store), folded), self.within_s)
+            with self._timed(HISTORY_BACK, back=True):
+                await sink.until(lambda: self._covered(asked.positions(), asked.topics), self.within_s)
+        finally:
+            await asked.close()
+
+    async def _proved(self, settings: Settings) -> DrillFound:
+        positions, quiet = self.backup.point.positions, Progress(lambda *_: None)
+        with self._timed("log compared with the backup"):
+            log = await prove(parts_of(self.archive, positions), positions, settings.log, lambda _: None)
+        with self._timed("live state proved"):
+            live = await verify_live(settings.log, settings.live, _codec(settings), quiet, self._slots())
+        with self._timed("history proved"):
+            proof = HistoryProof(settings.log, settings.history, _codec(settings), lambda *_: None)
+            history = await proof.verify(range(settings.log.partitions))
+        return DrillFound(log, live, history, tuple(self.phases))
+
+    async def _covered(self, asked: Awaitable[PositionVector], topics: Collection[str]) -> bool:
+        """Whether a store has all of these topics that the backup has."""
+        at = await asked
+        wanted = self.backup.point.positions.items()
+        return all(at.get(place, 0) >= end for place, end in wanted if place.topic in topics)
+
+    async def _folded(self, store: LiveStore) -> PositionVector:
+        checkpoints = await store.checkpoints(self._slots())
+        return {
+            Partition(topic, slot.partition): offset
+            for slot, held in checkpoints.items()
+            for topic, offset in held.next_offsets.items()
+        }
+
+    def _slots(self) -> list[Slot]:
+        numbers = {place.number for place in self.backup.point.positions}
+        return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in sorted(numbers)]
+
+    @contextmanager
+    def _timed(self, name: str, *, back: bool = False) -> Iterator[None]:
+        self.told(name)
+        begun_s = time.monotonic()
+        yield
+        self.phases.append(Phase(name, time.monotonic() - begun_s, back))
+
+    def _scratch(self, broker: str, valkey: str, postgres: str) -> Settings:
+        """The settings with no address of what runs elsewhere."""
+        given, numbers = self.settings, {place.number for place in self.backup.point.positions}
+        log = {"bootstrap": broker, "replication_factor": 1, "partitions": len(numbers)}
+        live = {"redis_url": valkey, "topology": "single", "generation": None}
+        return given.model_copy(
+            update={
+                "log": given.log.model_copy(update=log),
+                "live": given.live.model_copy(update=live),
+                "history": given.history.model_copy(update={"postgres_dsn": postgres}),
+                "analytics": given.analytics.model_copy(update={"chroma_url": None}),
+                "archive": given.archive.model_copy(update={"folder": None}),
+            }
+        )
+
+    def _environment(self, settings: Settings) -> Mapping[str, str]:
+        """Children read these settings and no others."""
+        path = self.folder / "interlock.yaml"
+        path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+        plain = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+        return plain | {CONFIG_NAME: str(path), "INTERLOCK_DATA": str(self.folder)}
+
+
+@dataclass(frozen=True, slots=True)
+class DrillFound:
+    """What the proofs came to at the backup's positions or after them, and what took how long."""
+
+    log: list[Proved]
+    live: Verified
+    history: HistoryFound
+    phases: tuple[Phase, ...]
+
+    @property
+    def unequal(self) -> list[str]:
+        """Those that are not what the log says."""
+        found = {
+            "log": all(one.is_equal for one in self.log),
+            "live": self.live.comparison.is_equal,
+            "history": self.history.comparison.is_equal,
+        }
+        return [name for name, is_equal in found.items() if not is_equal]
+
+    def rto_s(self, last: str) -> float:
+        """Seconds of all that had to be done until that phase was over, without the proofs."""
+        names = [phase.name for phase in self.phases]
+        return sum(phase.took_s for phase in self.phases[: names.index(last) + 1] if phase.back)
+
+
+@asynccontextmanager
+async def _running(command: str, environment: Mapping[str, str], folder: Path) -> AsyncIterator[Child]:
+    argv = (sys.executable, "-m", "api.cli", command)
+    child = await Child.spawn(command, Launch(argv, environment), folder / f"{command}.log")
+    try:
+        yield child
+    finally:
+        await child.stop(STOP_WITHIN_S)
+
+
+def _codec(settings: Settings) -> Codec:
+    log = settings.log
+    return Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
