@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,10 +69,10 @@ def create(
     with store.locked():
         making = Making(source, settings.log, store, VERSION, _parent(store, full=full))
         point = run(_reached(settings, source, wait_s))
-        backup = finish(lambda: _copied(making, point))
+        backup = finish(partial(_copied, making, point))
         removed = store.surplus(keep) if keep else []
         for name in removed:
-            finish(lambda one=name: store.remove(one))  # type: ignore[misc]
+            finish(partial(store.remove, name))
     _show(backup, removed, time.monotonic() - started_s, as_json)
 
 

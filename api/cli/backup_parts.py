@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,7 @@ def damage_in(store: BackupStore, names: Sequence[str]) -> dict[str, list[Damage
     with progress("reading backups", len(names)) as bar:
         verifier, found = Verifier(store), {}
         for name in names:
-            found[name] = finish(lambda one=name: verifier.damage_of(one))  # type: ignore[misc]
+            found[name] = finish(partial(verifier.damage_of, name))
             bar.advance(bar.task_ids[0])
     return found
 

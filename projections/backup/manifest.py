@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from events.positions import Partition, Position, PositionVector
+from events.positions import InvalidPositionError, Partition, Position, PositionVector
 from projections.backup.errors import DamagedBackupError
 
 FORM = 1
@@ -101,7 +101,7 @@ def from_bytes(name: str, raw: bytes) -> Backup:
     """DamagedBackupError for anything but a whole file as it was written, to the byte."""
     try:
         backup = _backup(orjson.loads(raw)["backup"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidPositionError) as error:
         raise DamagedBackupError(f"{name} is no manifest of a backup: {error!r}") from None
     if to_bytes(backup) != raw:
         raise DamagedBackupError(f"{name} was altered: it does not have the hash that it says")

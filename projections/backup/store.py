@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ from projections.backup.manifest import Backup, from_bytes, to_bytes
 MANIFEST = "backup.json"
 ARCHIVE = "archive"
 LOCK = "lock"
+_ID = re.compile(r"[0-9]{8}T[0-9]{9}Z")
+_LEFT = re.compile(re.escape(PARTIAL) + _ID.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,12 @@ class BackupStore:
     folder: Path
 
     def ids(self) -> list[str]:
-        """Names of the backups, oldest first, whether they are whole or not."""
+        """Names of the backups, oldest first, whether they are whole or not. What else lies there is not the store's."""
         if not self.folder.is_dir():
             raise BackupNotFoundError(
                 f"no folder of backups at {self.folder}: `interlock backup create --to` makes one"
             )
-        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        return sorted(path.name for path in self.folder.iterdir() if _ID.fullmatch(path.name))
 
     def read(self, name: str) -> Backup:
         """The manifest of that backup. BackupNotFoundError; DamagedBackupError when it was altered."""
@@ -87,7 +90,7 @@ class BackupStore:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BackupError(f"a backup is being made in {self.folder} by another process") from None
-            for left in self.folder.glob(f"{PARTIAL}*"):
+            for left in [path for path in self.folder.iterdir() if _LEFT.fullmatch(path.name)]:
                 shutil.rmtree(left)
             yield
         finally:

@@ -19,7 +19,7 @@ from tests.integration.backup.site import backed_up
 from tests.integration.live_server import until
 from tests.integration.restore.site import archived
 
-DRILLED_WITHIN_S = 120.0
+DRILLED_WITHIN_S = 200.0
 PARTITIONS = 2
 PLACE = Partition("usage", partition_of(b"acme", PARTITIONS))
 DRILL = ("backup", "drill", "--from", "backups", "--scratch", "scratch", "--json")

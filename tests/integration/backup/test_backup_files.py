@@ -65,6 +65,7 @@ def test_an_incremental_backup_links_what_its_parent_has_and_needs_nothing_of_it
 def test_of_the_newest_that_are_kept_none_is_damaged(archive: Path, store: BackupStore) -> None:
     """A backup whose manifest cannot be read does not count; removing is by age, and ends with so many whole ones."""
     names = [backed_up(archive, store, ends(30)).id for _ in range(4)]
+    (store.folder / "0-of-somebody-else").mkdir()
     damage(store.folder / names[2] / "backup.json", lambda content: content.reverse())
     assert store.surplus(2) == names[:1]
     assert store.surplus(3) == []
@@ -76,7 +77,7 @@ def test_whatever_is_altered_is_found_and_named(archive: Path, store: BackupStor
     parent, child = backed_up(archive, store, ends(12)), backed_up(archive, store, ends(30))
     held = store.archive_of(child.id)
     data, manifest = data_files(held)[2], manifests_in(held)[2]
-    added = data.with_name("added.avro")
+    added, told = data.with_name("added.avro"), store.folder / child.id / "backup.json"
     cases: list[tuple[Callable[[], object], Path, Fault]] = [
         (
             lambda: damage(data, lambda content: content.__setitem__(-30, content[-30] ^ 1)),
@@ -87,9 +88,10 @@ def test_whatever_is_altered_is_found_and_named(archive: Path, store: BackupStor
         (data.unlink, data, Fault.MISSING),
         (lambda: damage(manifest, lambda content: content.__setitem__(9, 0)), manifest, Fault.ALTERED),
         (lambda: added.write_bytes(b"x"), added, Fault.ALTERED),
+        (lambda: told.write_bytes(told.read_bytes().replace(b"usage-0", b"usage-x")), told, Fault.ALTERED),
         (
-            lambda: damage(store.folder / child.id / "backup.json", lambda content: content.pop()),
-            store.folder / child.id / "backup.json",
+            lambda: damage(told, lambda content: content.pop()),
+            told,
             Fault.ALTERED,
         ),
     ]
