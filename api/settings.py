@@ -34,6 +34,8 @@ from projections.settings import LiveSettings
 PREFIX = "INTERLOCK_"
 CONFIG_NAME = "INTERLOCK_CONFIG"
 DEFAULT_FILE = Path("interlock.yaml")
+NONE = "none"
+"""In the environment: a setting that may be absent is, whatever the file says."""
 
 NOT_SETTINGS = frozenset(
     {CONFIG_NAME, "INTERLOCK_API_URL", "INTERLOCK_DATA", "INTERLOCK_WORKER_ID", "INTERLOCK_TEST_BROKER"}
@@ -80,6 +82,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
+        env_parse_none_str=NONE,
         frozen=True,
         extra="forbid",
         nested_model_default_partial_update=True,

@@ -18,7 +18,7 @@ import httpx
 from api.addresses import Addresses, remove_addresses, write_addresses
 from api.lost_tail import drop_lost_tail
 from api.restored import archive_of, restore_log
-from api.settings import Settings
+from api.settings import NONE, Settings
 from api.sinks import sink_names
 from embedded.errors import EmbeddedError
 from embedded.ports import free_port
@@ -225,7 +225,7 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
 
 
 def _environment(settings: Settings, data: Path) -> dict[str, str]:
-    """What a child is told: the environment of this process, with the addresses of the servers."""
+    """What a child is told: the environment of this process, with the addresses of the servers, and of no others."""
     told = {
         "INTERLOCK_DATA": str(data),
         "INTERLOCK_LOG__BOOTSTRAP": settings.log.bootstrap,
@@ -234,11 +234,9 @@ def _environment(settings: Settings, data: Path) -> dict[str, str]:
         "INTERLOCK_API__PORT": str(settings.api.port),
         "INTERLOCK_ARCHIVE__FOLDER": str(settings.archive.folder),
         "INTERLOCK_ARCHIVE__SEGMENT_AGE_S": str(settings.archive.segment_age_s),
+        "INTERLOCK_HISTORY__POSTGRES_DSN": settings.history.postgres_dsn or NONE,
+        "INTERLOCK_ANALYTICS__CHROMA_URL": settings.analytics.chroma_url or NONE,
     }
-    if settings.history.postgres_dsn:
-        told["INTERLOCK_HISTORY__POSTGRES_DSN"] = settings.history.postgres_dsn
-    if settings.analytics.chroma_url:
-        told["INTERLOCK_ANALYTICS__CHROMA_URL"] = settings.analytics.chroma_url
     return dict(os.environ) | told
 
 

@@ -47,6 +47,13 @@ def test_the_file_may_lie_elsewhere(somewhere: Path, monkeypatch: pytest.MonkeyP
     assert load_settings().live.namespace == "other"
 
 
+def test_none_takes_away_what_the_file_says(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a child of `interlock up` without a history does not find another's."""
+    (somewhere / "interlock.yaml").write_text("history: {postgres_dsn: 'postgresql://elsewhere/x'}\n")
+    monkeypatch.setenv("INTERLOCK_HISTORY__POSTGRES_DSN", "none")
+    assert load_settings().history.postgres_dsn is None
+
+
 def test_deep_settings_have_names_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two underscores between every two parts."""
     monkeypatch.setenv("INTERLOCK_LIVE__CACHE_TTLS__BREAKER_S", "3")
