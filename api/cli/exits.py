@@ -80,7 +80,7 @@ def code_of(error: BaseException) -> Exit | None:
         SinkUnavailableError,
     )
     from projections.live.generations import GenerationError
-    from projections.live.lock import LockedError, LockLostError
+    from projections.lock import LockedError, LockLostError
     from projections.retention.errors import RetentionError
     from projections.yaml_file import YamlFileError
 

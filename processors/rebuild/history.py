@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from events.codec import Codec
+from events.catalogue import TOPICS
 from events.positions import Partition
-from events.reader import LogReader
-from events.settings import LogSettings
-from processors.rebuild.archived_log import ArchivedLog
 from processors.rebuild.bad_records import BadRecord, lettered
-from processors.rebuild.history_plan import HistoryOptions, HistoryPlan, plan_history
-from processors.rebuild.history_writing import HistoryWriting
-from processors.rebuild.pace import Pace
-from processors.rebuild.paced_log import PacedLog
-from processors.rebuild.rebuild import MOST_ROUNDS, NEAR_RECORDS, PACED_ROUNDS
+from processors.rebuild.errors import LogEndsEarlyError
+from processors.rebuild.history_judge import HistoryJudge
+from processors.rebuild.store_plan import StorePart, StorePlan, parts_of_store, plan_store
+from processors.rebuild.store_rebuild import StoreRebuild
+from processors.rebuild.store_writing import StoreWriting
 from processors.verify.history import HistoryFound, HistoryProof
-from projections.archive.source import ArchiveSource
 from projections.history.beside import Beside, beside, next_of, session_of
 from projections.history.settings import HistorySettings
 from projections.history.side_by_side import MonthCompared, side_by_side
 from projections.history.sink import HistorySink
+
+NOMINAL_RECORDS_PER_S = 8_000
+"""Written and proved, on one core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class HistoryOutcome:
     `still_s` is how long the sinks waited. `has_before`: what was live is kept for the way back.
     """
 
-    plan: HistoryPlan
+    plan: StorePlan
     found: HistoryFound
     months: Sequence[MonthCompared]
     written: int
@@ -48,27 +47,12 @@ class HistoryOutcome:
 
 
 @dataclass(slots=True)
-class HistoryRebuild:
-    """One rebuild. `told` gets a line at each phase, `moved` (done, total, done) in records, those of the proof included."""
+class HistoryRebuild(StoreRebuild):
+    """One rebuild of the history."""
 
-    log: LogSettings
     history: HistorySettings
-    codec: Codec
-    options: HistoryOptions
-    told: Callable[[str], None]
-    moved: Callable[[int, int, int], None]
-    _straight: LogReader = field(init=False)
-    _reader: PacedLog = field(init=False)
-    _done: int = field(init=False, default=0)
-    _total: int = field(init=False, default=0)
 
-    def __post_init__(self) -> None:
-        archive = self.options.archive
-        self._straight = LogReader(self.log)
-        within = self._straight if archive is None else ArchivedLog(self.log, ArchiveSource(archive))
-        self._reader = PacedLog(self.log, within, Pace(self.options.max_records_per_s))
-
-    async def plan(self) -> HistoryPlan:
+    async def plan(self) -> StorePlan:
         """What would be done now. Nothing is changed by it, and another command may be at work."""
         async with session_of(self.history, "interlock-plan") as session:
             return await self._planned(Beside(session, self.history))
@@ -89,58 +73,48 @@ class HistoryRebuild:
             raise plan.refusals[0]
         if self.options.anew:
             await schemas.drop(schemas.built)
-        self._total = plan.records + plan.to_prove
+        self.total = plan.records + plan.to_prove
         begun = "goes on with" if plan.resumed else "builds"
         self.told(f"{begun} the schema {schemas.built}: {plan.records:,} records to write")
-        letters = await lettered(self._reader, self.codec)
-        writing = HistoryWriting(self.log, self._reader, sink, schemas, self.options, letters, self._further)
-        planned = {part.place: part.end for part in plan.parts}
-        await writing.open(planned)
-        await self._come_near(schemas, writing, planned)
+        letters = await lettered(self.reader, self.codec)
+        judge = HistoryJudge(self.log, schemas, letters, self.options.skips_bad)
+        writing = StoreWriting(self.reader, sink, self.options.shorter, self.further, judge.judge)
+
+        async def ends() -> Mapping[Partition, int]:
+            """Where the live one is; without one, where the log ended."""
+            return plan.ends | await schemas.positions(schemas.live)
+
+        await writing.open(plan.ends)
+        await self.come_near(writing, ends)
         found = await self._proof()
         still_s, months = 0.0, list[MonthCompared]()
         if found.comparison.is_equal:
             await schemas.analyze(schemas.built)
             await schemas.drop(schemas.before)
-            await self._come_near(schemas, writing, planned)
+            await self.come_near(writing, ends)
             still_s, months = await self._switch(schemas, writing)
         took_s = time.monotonic() - started_s
         has_before = await schemas.is_there(schemas.before)
         return HistoryOutcome(
-            plan, found, months, writing.written, took_s, still_s, writing.skipped, has_before
+            plan, found, months, writing.written, took_s, still_s, judge.skipped, has_before
         )
 
-    async def _planned(self, schemas: Beside) -> HistoryPlan:
+    async def _planned(self, schemas: Beside) -> StorePlan:
         built = {} if self.options.anew else await schemas.positions(schemas.built)
         live = await schemas.positions(schemas.live)
-        return await plan_history(self.options, self._straight, self._reader, built, live)
-
-    async def _come_near(
-        self, schemas: Beside, writing: HistoryWriting, planned: dict[Partition, int]
-    ) -> None:
-        """Up to where the live one is, until little comes in meanwhile; without one, to where the log ended."""
-        for number in range(MOST_ROUNDS):
-            if number == PACED_ROUNDS:
-                self._lift_pace()
-            ends = planned | await schemas.positions(schemas.live)
-            left = writing.behind(ends)
-            await writing.reach(ends)
-            if left <= NEAR_RECORDS:
-                return
+        parts = await parts_of_store(TOPICS, self.straight, self.archived, built, live)
+        refusals = _other_log(parts, live)
+        return plan_store(self.options, parts, NOMINAL_RECORDS_PER_S, resumed=bool(built), refusals=refusals)
 
     async def _proof(self) -> HistoryFound:
         self.told("every row is compared with its record")
-        before = self._done
-
-        def told(done: int, _: int) -> None:
-            self._further(before + done - self._done)
-
-        proof = HistoryProof(self.log, next_of(self.history), self.codec, told, self._reader, kept_since_us=0)
+        built = next_of(self.history)
+        proof = HistoryProof(self.log, built, self.codec, self.proving(), self.reader, kept_since_us=0)
         return await proof.verify(range(self.log.partitions))
 
-    async def _switch(self, schemas: Beside, writing: HistoryWriting) -> tuple[float, list[MonthCompared]]:
+    async def _switch(self, schemas: Beside, writing: StoreWriting) -> tuple[float, list[MonthCompared]]:
         """Nobody writes while the last records are written and the names change."""
-        self._lift_pace()
+        self.lift_pace()
         async with side_by_side(self.history) as both:
             started_s = time.monotonic()
             async with schemas.standing_still() as live:
@@ -151,11 +125,18 @@ class HistoryRebuild:
             self.told("the new schema is live; it is laid beside the one before")
             return still_s, await both.months()
 
-    def _lift_pace(self) -> None:
-        if self._reader.pace.events_per_s is not None:
-            self.told("goes as fast as it can from here on, to come near the live history")
-        self._reader.pace = Pace(None)
 
-    def _further(self, records: int) -> None:
-        self._done += records
-        self.moved(min(self._done, self._total), self._total, self._done)
+def _other_log(parts: Sequence[StorePart], live: Mapping[Partition, int]) -> Iterator[LogEndsEarlyError]:
+    ends = {part.place: part.on_log.end for part in parts}
+    for place, reach in live.items():
+        if reach > ends.get(place, 0):
+            yield LogEndsEarlyError(
+                f"the history holds {place} up to {reach}, and the log ends at {ends.get(place, 0)}: it is another log. Give it "
+                "its log back (an archive restores it), or drop the schema to have another history"
+            )
+    for part in parts:
+        if part.start > part.on_log.end:
+            yield LogEndsEarlyError(
+                f"the schema that was begun holds {part.place} up to {part.start}, and the log ends at {part.on_log.end}: it was "
+                "begun from another log; begin again with --anew"
+            )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from events.catalogue import TOPICS
-from events.positions import Partition
 from events.reader import LogReader
 from events.settings import LogSettings
-from processors.rebuild.errors import LogStartGoneError, NoWayBackError
+from processors.rebuild.errors import NoWayBackError
+from processors.rebuild.store_plan import records_behind
 from projections.history.beside import before_of, beside
 from projections.history.database import Database
 from projections.history.settings import HistorySettings
@@ -34,22 +33,10 @@ async def turn_back(log: LogSettings, history: HistorySettings) -> TurnedBack:
                 f"there is no schema {schemas.before} to go back to: a rebuild that is made live leaves it behind"
             )
         await Database(before_of(history)).migrate()
-        behind = await _behind(log, schemas.before, await schemas.positions(schemas.before))
+        held = await schemas.positions(schemas.before)
+        behind = await records_behind(
+            LogReader(log), TOPICS, held, schemas.before, "interlock rebuild history"
+        )
         async with schemas.standing_still():
             await schemas.turn_back()
     return TurnedBack(schemas.live, behind)
-
-
-async def _behind(log: LogSettings, schema: str, held: Mapping[Partition, int]) -> int:
-    behind = 0
-    for topic in TOPICS:
-        for number, on_log in (await LogReader(log).ranges(topic)).items():
-            place = Partition(topic, number)
-            at = held.get(place, 0)
-            if at < on_log.start:
-                raise LogStartGoneError(
-                    f"{schema} holds {place} up to {at}, and the log begins at {on_log.start} by now: what lies between would "
-                    "be missing. Rebuild it: `interlock rebuild history --archive DIR`"
-                )
-            behind += max(0, on_log.end - at)
-    return behind

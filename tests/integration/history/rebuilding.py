@@ -13,7 +13,7 @@ from events.catalogue import TOPICS
 from events.positions import Partition
 from events.provider_changed import BreakerPolicy
 from processors.rebuild.history import HistoryOutcome, HistoryRebuild
-from processors.rebuild.history_plan import HistoryOptions
+from processors.rebuild.store_plan import StoreOptions
 from processors.sinks.runner import SinkRunner
 from processors.verify.history import HistoryProof
 from projections.history.queries.reader import HistoryReader
@@ -114,7 +114,7 @@ def rebuild_of(rig: Rig, place: Place, **options: Any) -> HistoryRebuild:
     """A rebuild that tells nobody how far it is."""
     told: list[str] = []
     return HistoryRebuild(
-        rig.log, place.settings, rig.codec, HistoryOptions(**options), told.append, lambda *_: None
+        rig.log, rig.codec, StoreOptions(**options), told.append, lambda *_: None, place.settings
     )
 
 

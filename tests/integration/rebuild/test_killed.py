@@ -15,8 +15,8 @@ import pytest
 from embedded.process import Child, Launch
 from projections.live.generations import Stage
 from projections.live.keys import lock_key
-from projections.live.lock import LockedError
 from projections.live.store import LiveStore
+from projections.lock import LockedError
 from tests.integration.crew import crew, environment_of
 from tests.integration.live_server import LiveServer, eventually
 from tests.integration.rebuild.site import generations_of, history, rebuilt

@@ -12,10 +12,10 @@ from processors.rebuild.errors import LiveWentBackError
 from projections.live.change import Change
 from projections.live.changes import Changes
 from projections.live.generations import Stage
-from projections.live.lock import LockedError, LockLostError
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot, slot_of
 from projections.live.store import LiveStore
+from projections.lock import LockedError, LockLostError
 from tests.integration.live_server import LiveServer, eventually, until
 from tests.integration.rebuild.site import generations_of, rebuilt
 from tests.integration.rig import Rig

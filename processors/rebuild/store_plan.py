@@ -1,23 +1,19 @@
-"""What a rebuild of the history has to read: from where to where, and what of it only the archive has."""
+"""What a rebuild of a store has to read: from where to where, and what of it only the archive has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from events.catalogue import TOPICS
 from events.positions import Partition
 from events.reader import LogReader, Range
-from processors.rebuild.errors import LogEndsEarlyError, LogStartGoneError, RebuildError
-
-NOMINAL_RECORDS_PER_S = 8_000
-"""Written and proved, on one core."""
+from processors.rebuild.errors import LogStartGoneError, RebuildError
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryOptions:
-    """How a rebuild of the history goes.
+class StoreOptions:
+    """How a rebuild of a store goes.
 
     `archive` is the folder of the log's archive. `shorter`: what can be read no more may be missing.
     """
@@ -30,7 +26,7 @@ class HistoryOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryPart:
+class StorePart:
     """Records [start, end) of one partition. `on_log` is what the log has of it; what can be read begins at `readable_from`."""
 
     place: Partition
@@ -56,11 +52,11 @@ class HistoryPart:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryPlan:
+class StorePlan:
     """`resumed`: it goes on with what an interrupted rebuild has built. `refusals`: why it cannot be carried out."""
 
     resumed: bool
-    parts: tuple[HistoryPart, ...]
+    parts: tuple[StorePart, ...]
     records_per_s: int
     refusals: tuple[RebuildError, ...]
 
@@ -79,29 +75,47 @@ class HistoryPlan:
         """How long that may take."""
         return max(self.records, self.to_prove / 2) / max(1, self.records_per_s)
 
+    @property
+    def ends(self) -> dict[Partition, int]:
+        """Up to where each partition is written."""
+        return {part.place: part.end for part in self.parts}
 
-async def plan_history(
-    options: HistoryOptions,
+
+async def parts_of_store(
+    topics: Iterable[str],
     log: LogReader,
     reader: LogReader,
     built: Mapping[Partition, int],
-    live: Mapping[Partition, int],
-) -> HistoryPlan:
-    """From the positions of the schema that was begun to those of the live one; to the log's end where there is none.
+    ends: Mapping[Partition, int],
+) -> list[StorePart]:
+    """From the positions of what was begun to these ends; to the log's where none is named.
 
     `reader` has the archive in front, if one was named.
     """
     parts = []
-    for topic in TOPICS:
+    for topic in topics:
         on_log = await log.ranges(topic)
-        readable = on_log if options.archive is None else await reader.ranges(topic)
+        readable = on_log if reader is log else await reader.ranges(topic)
         for number, held in sorted(on_log.items()):
             place = Partition(topic, number)
             first = readable.get(number, held).start
-            parts.append(HistoryPart(place, built.get(place, 0), live.get(place, held.end), held, first))
-    rate = min(NOMINAL_RECORDS_PER_S, options.max_records_per_s or NOMINAL_RECORDS_PER_S)
-    refusals = (*_lost(parts, options), *_other_log(parts, live))
-    return HistoryPlan(bool(built), tuple(parts), rate, refusals)
+            parts.append(StorePart(place, built.get(place, 0), ends.get(place, held.end), held, first))
+    return parts
+
+
+def plan_store(
+    options: StoreOptions,
+    parts: Sequence[StorePart],
+    nominal_records_per_s: int,
+    *,
+    resumed: bool,
+    refusals: Iterable[RebuildError],
+) -> StorePlan:
+    """What would be done; the records that nobody has any more forbid it first, unless they may be missing."""
+    lost = [] if options.shorter else [part for part in parts if part.lost]
+    gone = [start_gone(part.place, part.start, part.readable_from) for part in lost]
+    rate = min(nominal_records_per_s, options.max_records_per_s or nominal_records_per_s)
+    return StorePlan(resumed, tuple(parts), rate, (*gone, *refusals))
 
 
 def start_gone(place: Partition, start: int, readable_from: int) -> LogStartGoneError:
@@ -112,26 +126,19 @@ def start_gone(place: Partition, start: int, readable_from: int) -> LogStartGone
     )
 
 
-def _lost(parts: list[HistoryPart], options: HistoryOptions) -> list[RebuildError]:
-    return [
-        start_gone(part.place, part.start, part.readable_from)
-        for part in parts
-        if part.lost and not options.shorter
-    ]
-
-
-def _other_log(parts: list[HistoryPart], live: Mapping[Partition, int]) -> list[RebuildError]:
-    ends = {part.place: part.on_log.end for part in parts}
-    begun = [
-        f"the schema that was begun holds {part.place} up to {part.start}, and the log ends at {part.on_log.end}: it was begun "
-        "from another log; begin again with --anew"
-        for part in parts
-        if part.start > part.on_log.end
-    ]
-    held = [
-        f"the history holds {place} up to {reach}, and the log ends at {ends.get(place, 0)}: it is another log. Give it its log "
-        "back (an archive restores it), or drop the schema to have another history"
-        for place, reach in live.items()
-        if reach > ends.get(place, 0)
-    ]
-    return [LogEndsEarlyError(why) for why in (*held, *begun)]
+async def records_behind(
+    log: LogReader, topics: Iterable[str], held: Mapping[Partition, int], what: str, command: str
+) -> int:
+    """How many records of the log a store lacks. LogStartGoneError when the log no longer has the first of them."""
+    behind = 0
+    for topic in topics:
+        for number, on_log in (await log.ranges(topic)).items():
+            place = Partition(topic, number)
+            at = held.get(place, 0)
+            if at < on_log.start:
+                raise LogStartGoneError(
+                    f"{what} holds {place} up to {at}, and the log begins at {on_log.start} by now: what lies between would "
+                    f"be missing. Rebuild it: `{command} --archive DIR`"
+                )
+            behind += max(0, on_log.end - at)
+    return behind
