@@ -38,9 +38,9 @@ def _history(settings: Settings, codec: Codec) -> Sink:
 
 
 def _analytics(settings: Settings, codec: Codec) -> Sink:
-    from projections.analytics.sink import AnalyticsSink
+    from projections.analytics.following import FollowingSink
 
-    return AnalyticsSink(settings.analytics, codec, settings.log)
+    return FollowingSink(settings.analytics, codec, settings.log)
 
 
 def _archive(settings: Settings) -> Sink:

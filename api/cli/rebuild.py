@@ -11,8 +11,11 @@ from api.cli.archive import archive_in
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, run
 from api.cli.output import AsJson, print_facts, print_json
+from api.cli.rebuild_analytics import EXAMPLES as OF_ANALYTICS
+from api.cli.rebuild_analytics import analytics
 from api.cli.rebuild_as_of import build_as_of
-from api.cli.rebuild_history import EXAMPLES, history
+from api.cli.rebuild_history import EXAMPLES as OF_HISTORY
+from api.cli.rebuild_history import history
 from api.cli.rebuild_parts import opened, plan_document, print_plan, remark_skipped, skipped_document
 from api.cli.until import UntilText, parse_until
 
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from processors.rebuild.rebuild import Outcome
 
 app = typer.Typer(help="Rebuild a projection from the log, beside the live one.", no_args_is_help=True)
-app.command(epilog=EXAMPLES)(history)
+app.command(epilog=OF_HISTORY)(history)
+app.command(epilog=OF_ANALYTICS)(analytics)
 
 
 @app.command(

@@ -39,8 +39,7 @@ def analytics(partition: Partitions = None, *, archive: Archive = None, as_json:
     _show(found, as_json)
     if not found.comparison.is_equal:
         raise CommandError(
-            "the analytics are not what the log says: to have them built anew, delete all collections that begin with "
-            f"{settings.analytics.collection_prefix}"
+            "the analytics are not what the log says: to have them built anew, `interlock rebuild analytics`"
         )
 
 
@@ -51,14 +50,16 @@ async def prove_analytics(
     from events.reader import LogReader
     from processors.rebuild.archived_log import ArchivedLog
     from processors.verify.analytics import AnalyticsProof
+    from projections.analytics.sets import live_set
     from projections.archive.source import ArchiveSource
 
+    live = await live_set(settings.analytics)
     log = settings.log
     reader = LogReader(log) if archive is None else ArchivedLog(log, ArchiveSource(archive))
     with counted("counting", "events") as moved:
         proof = AnalyticsProof(
             log,
-            settings.analytics,
+            live,
             codec_of(settings),
             reader,
             lambda done, total: moved(done, total, done),

@@ -6,7 +6,8 @@ somewhere between, and says where. What does not fit is read once more by its id
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -96,7 +97,7 @@ class GroupProof:
         await self._fold_on()
         doubtful = {
             (one.collection, one.id): one
-            for one, live, told in self._compared(self._verdicts(held, None))
+            async for one, live, told in self._compared(self._verdicts(held, None))
             if not self._added(one, live, told)
         }
         if not doubtful:
@@ -107,7 +108,7 @@ class GroupProof:
             there = await self.means.chroma.whole(self._full_name(collection), ids)
             again |= {(collection, one.id): one for one in there}
         await self._fold_on()
-        for one, live, told in self._compared(self._verdicts(again, doubtful)):
+        async for one, live, told in self._compared(self._verdicts(again, doubtful)):
             self.found.comparison.add(one.place, live, told)
 
     def _begun(self, place: Partition, checkpoint: int) -> PlaceProof:
@@ -174,15 +175,17 @@ class GroupProof:
             ):
                 yield Verdict(str(place), name, collection, document_id, there, None)
 
-    def _compared(
+    async def _compared(
         self, verdicts: Iterator[Verdict]
-    ) -> Iterator[tuple[Verdict, dict[str, bytes], dict[str, bytes]]]:
+    ) -> AsyncGenerator[tuple[Verdict, dict[str, bytes], dict[str, bytes]], None]:
+        """Both sides of each, some hundreds at once: others have their turn between."""
         while chunk := list(islice(verdicts, COMPARED_AT_ONCE)):
             drafts = [one.told for one in chunk if one.told is not None]
             vectors = iter(self.means.vectors.of_drafts(drafts))
             for one in chunk:
                 live, told = one.sides(() if one.told is None else next(vectors))
                 yield one, live, told
+            await asyncio.sleep(0)
 
     def _added(self, verdict: Verdict, live: dict[str, bytes], told: dict[str, bytes]) -> bool:
         """Count it if both sides are the same."""

@@ -66,17 +66,19 @@ class Checkpoints:
         FencedError when another took the partition over, StaleCheckpointError when it is not where it was left.
         """
         found = await self._chroma.by_id(self.collection, [str(place)])
-        if not found:
-            raise StaleCheckpointError(f"the checkpoint of {place} is gone: the collections were emptied")
-        now = _read(found[str(place)])
-        if (now.epoch, now.owner) != (mine.epoch, mine.owner):
-            raise FencedError(f"{place} was taken over by {now.owner}", owner=now.owner, epoch=now.epoch)
+        now = _check_owner(place, _read(found[str(place)]) if found else None, mine)
         for known in (mine, attempted):
             if known is not None and now.next_offset == known.next_offset:
                 return known
         raise StaleCheckpointError(
             f"the checkpoint of {place} is {now.next_offset}, expected {mine.next_offset}"
         )
+
+    async def look(self, mine: Mapping[Partition, Checkpoint]) -> None:
+        """See that all of these are still owned as they were taken: FencedError, StaleCheckpointError."""
+        held = await self.all()
+        for place, one in mine.items():
+            _check_owner(place, held.get(place), one)
 
     async def write(self, place: Partition, checkpoint: Checkpoint) -> None:
         """Put it there."""
@@ -99,6 +101,15 @@ class Checkpoints:
             return {}
         found = await self._chroma.matching(self.collection, {}, MOST_PARTITIONS)
         return {_place(one.metadata): _read(one) for one in found}
+
+
+def _check_owner(place: Partition, now: Checkpoint | None, mine: Checkpoint) -> Checkpoint:
+    """The one that is there. FencedError, StaleCheckpointError."""
+    if now is None:
+        raise StaleCheckpointError(f"the checkpoint of {place} is gone: the collections were emptied")
+    if (now.epoch, now.owner) != (mine.epoch, mine.owner):
+        raise FencedError(f"{place} was taken over by {now.owner}", owner=now.owner, epoch=now.epoch)
+    return now
 
 
 def _place(metadata: Mapping[str, object]) -> Partition:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -81,6 +82,29 @@ class Chroma:
             return None
         self._ids[collection] = answer["id"]
         return answer["metadata"] or {}
+
+    async def create(self, collection: str, about: Metadata) -> bool:
+        """Make a collection that says that about itself; False, and nothing is done, when one is there."""
+        try:
+            answer = await self._ask("POST", "/collections", {"name": collection, "metadata": about})
+        except _CollectionThereError:
+            return False
+        self._ids[collection] = answer["id"]
+        return True
+
+    async def tell(self, collection: str, about: Metadata) -> bool:
+        """Have a collection that was made or looked at say that from now on, at once; False when it is gone by now."""
+        with suppress(_NoSuchCollectionError):
+            await self._ask("PUT", f"/collections/{self._ids[collection]}", {"new_metadata": about})
+            return True
+        return False
+
+    async def take_away(self, collection: str) -> None:
+        """Remove the collection that was made or looked at, and none that has taken its name since."""
+        aside = f"{collection}_{uuid4().hex}"
+        with suppress(_NoSuchCollectionError):
+            await self._ask("PUT", f"/collections/{self._ids.pop(collection)}", {"new_name": aside})
+            await self.drop(aside)
 
     async def upsert(self, collection: str, documents: Sequence[Stored]) -> None:
         """Write documents whole, in their order, some hundreds at once."""
@@ -201,6 +225,8 @@ class Chroma:
             raise AnalyticsUnavailableError(f"Chroma at {self.url} does not answer: {error!r}") from error
         if answer.status_code == 404:
             raise _NoSuchCollectionError(f"Chroma at {self.url} has nothing at {path}")
+        if answer.status_code == 409:
+            raise _CollectionThereError(f"Chroma at {self.url} has that already at {path}")
         if not answer.is_success:
             raise AnalyticsUnavailableError(
                 f"Chroma at {self.url} refused {path.rpartition('/')[2]} ({answer.status_code}): {answer.text[:300]}"
@@ -214,6 +240,10 @@ class Chroma:
 
 
 class _NoSuchCollectionError(AnalyticsUnavailableError):
+    pass
+
+
+class _CollectionThereError(AnalyticsUnavailableError):
     pass
 
 

@@ -1,4 +1,4 @@
-"""The documents as those who ask read them: one client, every question bounded in time."""
+"""The documents as those who ask read them: one client, every question bounded in time and answered from one set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from projections.analytics.chroma import Chroma, Found, Vector, Where
 from projections.analytics.embedding import Vectors, vectors_of
 from projections.analytics.errors import AnalyticsUnavailableError
 from projections.analytics.places import client, full_name, look
+from projections.analytics.sets import read_sets, set_of
 from projections.analytics.settings import AnalyticsSettings
 
 
@@ -22,6 +23,38 @@ class Shelf:
 
     documents: Sequence[Found]
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """The set of collections that was live when a question came. `known` are the collections that were looked at before."""
+
+    chroma: Chroma
+    settings: AnalyticsSettings
+    vectors: Vectors
+    known: set[str]
+
+    async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Found]:
+        """The documents nearest to a vector."""
+        return await self.chroma.nearest(await self._open(collection), vector, where, limit)
+
+    async def vector_of(self, collection: str, document_id: str) -> Vector | None:
+        """The vector of a document, None when it is not there."""
+        return await self.chroma.vector(await self._open(collection), document_id)
+
+    async def shelf(self, collection: str, where: Where, most: int | None = None) -> Shelf:
+        """All documents that a filter lets through, up to a bound."""
+        limit = self.settings.read_documents if most is None else most
+        found = await self.chroma.matching(await self._open(collection), where, limit + 1)
+        return Shelf(found[:limit], complete=len(found) <= limit)
+
+    async def _open(self, collection: str) -> str:
+        """Its name on the server, once it was seen to hold vectors that can be compared with ours."""
+        name = full_name(self.settings, collection)
+        if name not in self.known:
+            await look(self.chroma, self.settings, collection, self.vectors)
+            self.known.add(name)
+        return name
 
 
 class Library:
@@ -44,11 +77,11 @@ class Library:
             await self._chroma.close()
 
     @asynccontextmanager
-    async def bounded(self) -> AsyncIterator[None]:
+    async def question(self) -> AsyncIterator[Shelves]:
         """One question, all of its parts together; AnalyticsUnavailableError when it takes too long."""
         try:
             async with asyncio.timeout(self.settings.read_timeout_s):
-                yield
+                yield await self._shelves()
         except TimeoutError:
             raise AnalyticsUnavailableError(
                 f"Chroma took over {self.settings.read_timeout_s:g} s: ask for a shorter time, or raise "
@@ -61,28 +94,9 @@ class Library:
             self._vectors = await asyncio.to_thread(vectors_of, self.settings.embedding_folder)
         return self._vectors
 
-    async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Found]:
-        """The documents nearest to a vector."""
-        chroma = await self._open(collection)
-        return await chroma.nearest(full_name(self.settings, collection), vector, where, limit)
-
-    async def vector_of(self, collection: str, document_id: str) -> Vector | None:
-        """The vector of a document, None when it is not there."""
-        chroma = await self._open(collection)
-        return await chroma.vector(full_name(self.settings, collection), document_id)
-
-    async def shelf(self, collection: str, where: Where, most: int | None = None) -> Shelf:
-        """All documents that a filter lets through, up to a bound."""
-        chroma = await self._open(collection)
-        limit = self.settings.read_documents if most is None else most
-        found = await chroma.matching(full_name(self.settings, collection), where, limit + 1)
-        return Shelf(found[:limit], complete=len(found) <= limit)
-
-    async def _open(self, collection: str) -> Chroma:
-        """The client, once the collection was seen to hold vectors that can be compared with ours."""
+    async def _shelves(self) -> Shelves:
         if self._chroma is None:
             self._chroma = client(self.settings, self.settings.read_timeout_s)
-        if collection not in self._known:
-            await look(self._chroma, self.settings, collection, await self.vectors())
-            self._known.add(collection)
-        return self._chroma
+        vectors = await self.vectors()
+        live = set_of(self.settings, (await read_sets(self._chroma, self.settings)).live)
+        return Shelves(self._chroma, live, vectors, self._known)

@@ -22,7 +22,7 @@ from projections.analytics.incidents import (
     outlook,
     state_of,
 )
-from projections.analytics.library import Library, Shelf
+from projections.analytics.library import Library, Shelf, Shelves
 from projections.analytics.measures import by_tenant, by_window
 from projections.analytics.savings import Observed, Saving, savings
 from projections.analytics.state_documents import FAILING, calls_figures
@@ -81,9 +81,9 @@ async def anomalies_of(
     length_us = length_s * US
     of_length = equal("window_s", length_s)
     end_us = start_us + length_us
-    async with library.bounded():
+    async with library.question() as shelves:
         own, around = await asyncio.gather(
-            library.shelf(
+            shelves.shelf(
                 USAGE,
                 all_of(
                     [
@@ -93,7 +93,7 @@ async def anomalies_of(
                     ]
                 ),
             ),
-            library.shelf(
+            shelves.shelf(
                 USAGE,
                 all_of(
                     [
@@ -119,8 +119,8 @@ async def similar_incidents(
     window_us = library.settings.state_window_s * US
     gap_us = follow_s * US
     calls = equal("aspect", str(Aspect.CALLS))
-    async with library.bounded():
-        recent = await library.shelf(
+    async with library.question() as shelves:
+        recent = await shelves.shelf(
             STATES,
             all_of(
                 [
@@ -137,9 +137,9 @@ async def similar_incidents(
         now = max(recent.documents, key=lambda one: int(one.metadata["window_us"]))
         before = started(None, int(now.metadata["window_us"]) - gap_us + 1)
         past = [*calls, *equal("provider", among), *before]
-        alike = await _alike(library, now, past, limit * NEIGHBOURS_PER_INCIDENT)
+        alike = await _alike(shelves, now, past, limit * NEIGHBOURS_PER_INCIDENT)
         chosen = apart(most_alike(now, alike.documents), gap_us, limit)
-        after = await asyncio.gather(*(_after(library, one, gap_us) for one in chosen))
+        after = await asyncio.gather(*(_after(shelves, one, gap_us) for one in chosen))
     incidents = [incident(one, followed) for one, followed in zip(chosen, after, strict=True)]
     return SimilarIncidents(state_of(now), now.id, incidents, outlook(incidents), alike.complete)
 
@@ -148,14 +148,14 @@ async def savings_of(library: Library, tenant: str, from_us: int, to_us: int) ->
     """Look at the tenant's calls in windows that start in [from_us, to_us), and at what others had meanwhile."""
     when = started(from_us, to_us)
     own = [*equal("tenant", tenant), *when]
-    async with library.bounded():
-        shelves = await asyncio.gather(
-            library.shelf(COST, all_of(own)),
-            library.shelf(PERFORMANCE, all_of(own)),
-            library.shelf(COST, all_of(when)),
-            library.shelf(PERFORMANCE, all_of(when)),
+    async with library.question() as shelves:
+        each = await asyncio.gather(
+            shelves.shelf(COST, all_of(own)),
+            shelves.shelf(PERFORMANCE, all_of(own)),
+            shelves.shelf(COST, all_of(when)),
+            shelves.shelf(PERFORMANCE, all_of(when)),
         )
-    costs, performance, all_costs, all_performance = (shelf.documents for shelf in shelves)
+    costs, performance, all_costs, all_performance = (shelf.documents for shelf in each)
 
     def price(provider: str, model: str, prompt: int, cached: int, answer: int) -> int | None:
         return price_call(
@@ -170,25 +170,25 @@ async def savings_of(library: Library, tenant: str, from_us: int, to_us: int) ->
         found,
         sum(int(one.metadata["calls"]) for one in costs),
         sum(int(one.metadata["cost_nano_usd"]) for one in costs),
-        all(shelf.complete for shelf in shelves),
+        all(shelf.complete for shelf in each),
     )
 
 
-async def _alike(library: Library, now: Found, past: Sequence[Condition], neighbours: int) -> Shelf:
+async def _alike(shelves: Shelves, now: Found, past: Sequence[Condition], neighbours: int) -> Shelf:
     """Documents that may be like now: of a state that fails all that fail, of one that does not the nearest.
 
     The index is a graph that is searched from neighbour to neighbour (HNSW), and the few states that fail lie behind the many
     that do not: of 20,000 windows it missed one outage in six. They are few enough to be read and compared exactly.
     """
     if state_of(now).failing:
-        return await library.shelf(STATES, all_of([*past, Condition("failure_rate", Compare.GTE, FAILING)]))
-    vector = (await library.vectors()).of_figures(calls_figures(read_window(now.metadata).sums))
-    return Shelf(await library.nearest(STATES, vector, all_of(past), neighbours), complete=True)
+        return await shelves.shelf(STATES, all_of([*past, Condition("failure_rate", Compare.GTE, FAILING)]))
+    vector = shelves.vectors.of_figures(calls_figures(read_window(now.metadata).sums))
+    return Shelf(await shelves.nearest(STATES, vector, all_of(past), neighbours), complete=True)
 
 
-async def _after(library: Library, one: Found, follow_us: int) -> Sequence[Found]:
+async def _after(shelves: Shelves, one: Found, follow_us: int) -> Sequence[Found]:
     start_us = int(one.metadata["window_us"])
-    shelf = await library.shelf(
+    shelf = await shelves.shelf(
         STATES,
         all_of(
             [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from projections.analytics.chroma import Found, Vector
 from projections.analytics.filters import Comparison, Condition, all_of, checked, equal, started
-from projections.analytics.library import Library
+from projections.analytics.library import Library, Shelves
 
 NEAREST = 100
 PER_WANTED = 5
@@ -52,31 +52,31 @@ class Wanted:
 async def search(library: Library, wanted: Wanted) -> list[Found]:
     """The nearest documents, nearest first; an example is not among its own."""
     conditions = wanted.filter()
-    async with library.bounded():
-        vector = await _vector(library, wanted)
-        found = await _nearest(library, wanted, vector, conditions)
+    async with library.question() as shelves:
+        vector = await _vector(shelves, wanted)
+        found = await _nearest(shelves, wanted, vector, conditions)
     return [one for one in found if one.id != wanted.like][: wanted.limit]
 
 
 async def _nearest(
-    library: Library, wanted: Wanted, vector: Vector, conditions: Sequence[Condition]
+    shelves: Shelves, wanted: Wanted, vector: Vector, conditions: Sequence[Condition]
 ) -> list[Found]:
     limit = wanted.limit + (wanted.like is not None)
     few = [one for one in conditions if one.field in SELECTIVE and one.comparison is Comparison.EQ]
     rest = [one for one in conditions if one not in few]
     if rest:
         near = max(NEAREST, PER_WANTED * limit)
-        found = await library.nearest(wanted.collection, vector, all_of(few), near)
+        found = await shelves.nearest(wanted.collection, vector, all_of(few), near)
         passing = [one for one in found if all(each.holds(one.metadata) for each in rest)]
         if len(passing) >= limit or len(found) < near:
             return passing[:limit]
-    return await library.nearest(wanted.collection, vector, all_of(conditions), limit)
+    return await shelves.nearest(wanted.collection, vector, all_of(conditions), limit)
 
 
-async def _vector(library: Library, wanted: Wanted) -> Vector:
+async def _vector(shelves: Shelves, wanted: Wanted) -> Vector:
     if wanted.like is not None:
-        found = await library.vector_of(wanted.collection, wanted.like)
+        found = await shelves.vector_of(wanted.collection, wanted.like)
         if found is None:
             raise NoSuchDocumentError(f"{wanted.collection} has no document {wanted.like}")
         return found
-    return (await library.vectors()).of_text(wanted.text or "")
+    return shelves.vectors.of_text(wanted.text or "")

@@ -34,6 +34,8 @@ from projections.tip import Tip, tip_of
 
 FOLDED_AT_ONCE = 500
 WINDOWS_AT_ONCE = 200
+LOOK_EVERY_S = 2.0
+"""A partition without new records would else not notice that another owner took it, or that the collections are gone."""
 
 
 def _wall_clock_us() -> int:
@@ -64,6 +66,7 @@ class AnalyticsSink:
         self._vectors: Vectors | None = None
         self._held: dict[Partition, Gathering] = {}
         self._retention_due_s = 0.0
+        self._look_due_s = 0.0
 
     async def open(self, place: Partition) -> int:
         """Take the partition; reading begins where the ids begin that may be met again."""
@@ -90,8 +93,14 @@ class AnalyticsSink:
         return held.checkpoint.next_offset
 
     async def tick(self) -> dict[Partition, int]:
-        """Write what changed a while ago, and delete what is past its retention."""
+        """Write what changed a while ago, and delete what is past its retention.
+
+        FencedError, StaleCheckpointError when a partition that is held is ours no more.
+        """
         now_s = time.monotonic()
+        if self._held and now_s >= self._look_due_s:
+            self._look_due_s = now_s + LOOK_EVERY_S
+            await self._checkpoints.look({place: held.checkpoint for place, held in self._held.items()})
         due = [
             held
             for held in self._held.values()
