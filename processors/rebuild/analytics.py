@@ -24,6 +24,8 @@ from projections.analytics.checkpoints import Checkpoint
 from projections.analytics.sets import Sets, set_of
 from projections.analytics.settings import AnalyticsSettings
 from projections.analytics.sink import AnalyticsSink
+from projections.errors import FencedError, StaleCheckpointError
+from projections.lock import LockLostError
 
 TOPICS = AnalyticsSink.topics
 NOMINAL_RECORDS_PER_S = 500
@@ -72,9 +74,14 @@ class AnalyticsRebuild(StoreRebuild):
             return await self._planned(sets)
 
     async def run(self) -> AnalyticsOutcome:
-        """Do it. LockedError when another command works on these analytics."""
+        """Do it. LockedError when another command works on these analytics, LockLostError when another has taken over."""
         async with beside(self.analytics) as sets, SetsLock(sets.chroma, self.analytics) as lock:
-            return await lock.during(lambda: self._run(sets))
+            try:
+                return await lock.during(lambda: self._run(sets))
+            except (FencedError, StaleCheckpointError) as error:
+                raise LockLostError(
+                    f"{error}; another rebuild has taken over, or what this one had built was deleted: run it again"
+                ) from error
 
     async def _run(self, sets: Beside) -> AnalyticsOutcome:
         started_s = time.monotonic()

@@ -46,7 +46,7 @@ class SetsLock(RenewedLock):
             held = await self._chroma.about(self._name)
             if held is None:
                 continue
-            holder = str(held["holder"])
+            holder = str(held.get("holder", ""))
             if not _has_ended(holder) and await self._is_renewed(held):
                 break
             await self._chroma.take_away(self._name)

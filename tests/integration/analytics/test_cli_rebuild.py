@@ -63,7 +63,7 @@ async def test_killed_while_it_writes_proves_and_has_switched_it_goes_on(
     records = (await rebuild_of(rig, settings).plan()).store.records
 
     async def has_written(pid: int) -> bool:
-        if sum((await positions(sets, (await sets.sets()).built)).values()) < 20:
+        if sum((await positions(sets, (await sets.sets()).built)).values()) < 5:
             return False
         with pytest.raises(LockedError, match=f"works on the analytics: .*:{pid}; wait"):
             await rebuilt(rig, settings)
@@ -73,7 +73,7 @@ async def test_killed_while_it_writes_proves_and_has_switched_it_goes_on(
         return True
 
     async with beside(settings) as sets:
-        await killed_when(console, "--max-events-per-s", "10", holds=has_written)
+        await killed_when(console, "--max-events-per-s", "3", holds=has_written)
     await killed_when(console, "--max-events-per-s", "100", says="every document is compared")
     assert await sets_of(settings) == Sets(live=0, built=1)
     async with beside(settings) as sets:

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from events.positions import Partition
-from processors.rebuild.analytics import TOPICS
+from processors.rebuild.analytics import TOPICS, AnalyticsRebuild
 from processors.rebuild.analytics_back import turn_back
 from processors.rebuild.errors import LogEndsEarlyError, LogStartGoneError, NoWayBackError
+from processors.verify.analytics_group import AnalyticsFound
 from projections.analytics.beside import Beside, SetsLock, beside
 from projections.analytics.documents import COLLECTIONS, PERFORMANCE, USAGE
 from projections.analytics.sets import Sets, drop_set, set_of
 from projections.analytics.settings import AnalyticsSettings
+from projections.analytics.sink import AnalyticsSink
 from projections.archive.sink import ArchiveSink
 from projections.lock import LockedError, LockLostError
 from projections.retention.log_begin import cut
@@ -194,13 +196,13 @@ async def test_the_lock_of_one_who_is_silent_is_taken_away_and_he_stops(
     settings: AnalyticsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another machine, whose processes cannot be seen from here."""
-    monkeypatch.setattr("projections.analytics.beside.LASTS_S", 0.3)
     monkeypatch.setattr("projections.analytics.beside.RENEW_EVERY_S", 0.1)
     monkeypatch.setattr("projections.lock.RENEW_EVERY_S", 0.02)
     async with beside(settings) as mine, beside(settings) as theirs:
         async with SetsLock(mine.chroma, settings):
             with pytest.raises(LockedError, match=r"works on the analytics: .*:[0-9]+; wait until it has"):
                 await SetsLock(theirs.chroma, settings).take()
+        monkeypatch.setattr("projections.analytics.beside.LASTS_S", 0.3)
         silent, next_one = SetsLock(mine.chroma, settings), SetsLock(theirs.chroma, settings)
         silent.token = "elsewhere:1:0"
         await silent.take()
@@ -213,6 +215,25 @@ async def test_the_lock_of_one_who_is_silent_is_taken_away_and_he_stops(
             await theirs.chroma.take_away(f"{settings.collection_prefix}lock")
             with pytest.raises(LockLostError, match="the lock of the analytics is lost"):
                 await lost.during(for_ever)
+
+
+async def test_a_rebuild_whose_set_another_has_opened_stops(
+    rig: Rig, settings: AnalyticsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was held up for too long: what it had gathered is not written any more, and nothing is made live."""
+
+    async def taken_over(rebuild: AnalyticsRebuild, number: int) -> AnalyticsFound:
+        other = AnalyticsSink(set_of(settings, number), rig.codec, rig.log)
+        for partition in range(rig.log.partitions):
+            await other.open(Partition("usage", partition))
+        await other.close()
+        await rig.append(usage("acme"))
+        return AnalyticsFound()
+
+    monkeypatch.setattr(AnalyticsRebuild, "_proof", taken_over)
+    with pytest.raises(LockLostError, match=r"was taken over by .*; another rebuild has taken over"):
+        await rebuilt(rig, settings)
+    assert await sets_of(settings) == Sets(live=0, built=1)
 
 
 async def for_ever() -> None:
@@ -243,6 +264,11 @@ async def test_what_the_log_no_longer_holds_comes_from_the_archive(
     assert sum(part.from_archive for part in plan.store.parts) > 50
     outcome = await rebuilt(rig, settings, archive=tmp_path)
     assert (outcome.is_live, outcome.now, outcome.found.before_log) == (True, whole, 0)
-    shorter = await rebuilt(rig, settings, shorter=True)
-    assert shorter.is_live
-    assert 0 < shorter.now[USAGE] < whole[USAGE]
+    assert (await rebuilt(rig, settings, shorter=True)).is_live
+    assert 0 < await calls(set_of(settings, 2)) < await calls(set_of(settings, 1))
+
+
+async def calls(settings: AnalyticsSettings) -> int:
+    """All calls that the documents of usage tell of."""
+    async with hands_on(settings) as hands:
+        return sum(int(one.metadata["calls"]) for one in await hands.all(USAGE))
