@@ -28,9 +28,8 @@ async def prepare(chroma: Chroma, settings: AnalyticsSettings, collection: str, 
     said = await chroma.ensure(name, {"holds": collection, "vectors": vectors.name})
     if said.get("vectors") != vectors.name:
         raise VectorsDifferError(
-            f"{name} holds vectors of {said.get('vectors')!r}, and the settings ask for {vectors.name!r}: give "
-            "INTERLOCK_ANALYTICS__COLLECTION_PREFIX another value to have them built anew from the log, or set "
-            "INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as it was"
+            f"{name} holds vectors of {said.get('vectors')!r}, and the settings ask for {vectors.name!r}: have others "
+            "built with `interlock rebuild analytics --anew`, or set INTERLOCK_ANALYTICS__EMBEDDING_FOLDER as it was"
         )
 
 

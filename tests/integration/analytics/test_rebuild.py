@@ -16,6 +16,8 @@ from processors.rebuild.errors import LogEndsEarlyError, LogStartGoneError, NoWa
 from processors.verify.analytics_group import AnalyticsFound
 from projections.analytics.beside import Beside, SetsLock, beside
 from projections.analytics.documents import COLLECTIONS, PERFORMANCE, USAGE
+from projections.analytics.embedding import HashedWords
+from projections.analytics.errors import VectorsDifferError
 from projections.analytics.sets import Sets, drop_set, set_of
 from projections.analytics.settings import AnalyticsSettings
 from projections.analytics.sink import AnalyticsSink
@@ -138,7 +140,7 @@ async def test_a_built_set_that_is_not_what_the_log_says_is_not_made_live(
 ) -> None:
     """Whatever an interrupted rebuild has left; begun anew, it is right. Broken off before its last step, it goes on.
 
-    The one before goes with the next rebuild, which may ask for other windows.
+    The one before goes with the next rebuild, which may ask for other windows and other vectors.
     """
     async with beside(settings) as sets:
         await sets.build(1)
@@ -157,6 +159,9 @@ async def test_a_built_set_that_is_not_what_the_log_says_is_not_made_live(
     plan = await rebuild_of(rig, settings).plan()
     assert (plan.number, plan.store.resumed, plan.store.records) == (1, True, 0)
     assert (await rebuilt(rig, settings)).is_live
+    monkeypatch.setattr(HashedWords, "name", "features-of-another-release")
+    with pytest.raises(VectorsDifferError, match="interlock rebuild analytics --anew"):
+        await write(rig, set_of(settings, 1))
     longer = settings.model_copy(update={"window_s": 7_200})
     assert (await rebuilt(rig, longer)).is_live
     assert await wrong(rig, longer) == []
