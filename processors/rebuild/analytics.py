@@ -164,8 +164,6 @@ class AnalyticsRebuild(StoreRebuild):
         self.told("the new set is live; the sink goes over to it within seconds")
 
     async def _log_ends(self) -> Mapping[Partition, int]:
-        return {
-            Partition(topic, number): there.end
-            for topic in TOPICS
-            for number, there in (await self.straight.ranges(topic)).items()
-        }
+        places = [Partition(topic, number) for topic in TOPICS for number in range(self.log.partitions)]
+        async with LogEnds(self.log) as ends:
+            return await ends.ends(places)
