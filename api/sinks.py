@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
-from api.settings import Settings
-from events.codec import Codec
-from projections.sink import Sink
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from events.codec import Codec
+    from projections.sink import Sink
 
 NAMES = ("history", "analytics", "archive")
 
