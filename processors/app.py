@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import faust
 import structlog
+from faust.tables.manager import TableManager
 from faust.types import TP, StreamT
 from yarl import URL
 
@@ -47,6 +48,14 @@ class _App(faust.App):
         """Nothing is kept in files, so a worker runs in a folder that it may not write to."""
 
 
+class _NoTables(TableManager):
+    """Faust gives tables a second to be defined before any partition is asked for; there are none to wait for."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def create_app(settings: LogSettings) -> faust.App:
     """A Faust app on the batch transport, with no tables, no web server and no topics of its own."""
     brokers = [URL(f"kafka://{address.strip()}") for address in settings.bootstrap.split(",")]
@@ -54,6 +63,7 @@ def create_app(settings: LogSettings) -> faust.App:
         settings.group_id,
         broker=brokers,
         store="memory://",
+        TableManager=_NoTables,
         topic_disable_leader=True,
         web_enabled=False,
         stream_wait_empty=False,
