@@ -15,9 +15,12 @@ from typing import Any
 import orjson
 import psutil
 
+from tests.integration.live_server import eventually
+
 READY_WITHIN_S = 60.0
-STOPPED_WITHIN_S = 30.0
-COMMAND_WITHIN_S = 30.0
+STOPPED_WITHIN_S = 60.0
+COMMAND_WITHIN_S = 60.0
+GONE_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,17 @@ class Up:
 
     def left(self) -> list[psutil.Process]:
         """Children that still live."""
-        return psutil.wait_procs(self.children, timeout=3)[1]
+        return psutil.wait_procs(self.children, timeout=GONE_WITHIN_S)[1]
+
+
+async def published(console: Console) -> None:
+    """Returns once all that the live state has decided is on the log, too."""
+
+    async def is_so() -> bool:
+        slots = (await console.succeeds("status", "--json")).json["slots"]
+        return all(slot["unpublished"] == 0 for slot in slots)
+
+    await eventually(is_so)
 
 
 @asynccontextmanager

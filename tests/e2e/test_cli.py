@@ -13,7 +13,7 @@ import pytest
 from api.rfc3339 import format_time_us
 from events.partitioner import partition_of
 from tests.cloud_events import health_check, usage
-from tests.e2e.console import Console, running
+from tests.e2e.console import Console, published, running
 from tests.integration.live_server import eventually
 from tests.integration.log import CODEC
 from tests.integration.log import usage as usage_event
@@ -54,8 +54,8 @@ async def test_a_file_is_published_and_read_back(console: Console, tmp_path: Pat
     events = [usage("tail-tenant", cost_usd="0.5") for _ in range(7)]
     file = tmp_path / "usage.jsonl"
     file.write_bytes(as_lines(*events) + b"\n\n")
-    published = (await console.succeeds("events", "publish", str(file), "--batch", "3", "--json")).json
-    assert published["appended"] == 7
+    appended = (await console.succeeds("events", "publish", str(file), "--batch", "3", "--json")).json
+    assert appended["appended"] == 7
     arguments = ("--from", "start", "--until", "end", "--key", "tail-tenant", "--json")
     read = await console.succeeds("events", "tail", "usage", *arguments)
     seen = [orjson.loads(line) for line in read.out.splitlines()]
@@ -76,7 +76,7 @@ async def test_tail_follows_what_comes(console: Console) -> None:
         await console.succeeds("events", "publish", "-", stdin=as_lines(usage(), health_check()))
         return tail.returncode is not None or await _ended(tail)
 
-    await eventually(both_seen, 30)
+    await eventually(both_seen)
     lines = (await tail.stdout.read()).splitlines()
     assert len(lines) == 2
     assert tail.returncode == 0
@@ -116,16 +116,16 @@ async def test_breakers_are_forced_and_cleared(console: Console) -> None:
         shown = await console.run("breakers", "show", "forced/gpt-4o", "--json")
         return shown.code == 0 and shown.json["state"] == state
 
-    await eventually(lambda: is_now("CLOSED"), 20)
+    await eventually(lambda: is_now("CLOSED"))
     arguments = ("FORCED_OPEN", "--reason", "maintenance", "--actor", "ann", "--for-s", "600")
     await console.succeeds("breakers", "override", "forced/gpt-4o", *arguments)
-    await eventually(lambda: is_now("FORCED_OPEN"), 20)
+    await eventually(lambda: is_now("FORCED_OPEN"))
     shown = await console.succeeds("breakers", "show", "forced/gpt-4o")
     assert "FORCED_OPEN by ann: maintenance" in shown.out
     listed = (await console.succeeds("breakers", "list", "--provider", "forced", "--json")).json
     assert [one["admits"] for one in listed["breakers"]] == [False]
     await console.succeeds("breakers", "clear", "forced/gpt-4o", "--actor", "ann", "--reason", "done")
-    await eventually(lambda: is_now("CLOSED"), 20)
+    await eventually(lambda: is_now("CLOSED"))
     refused = await console.run("breakers", "override", "forced/gpt-4o", "OPEN", "--reason", "x")
     assert refused.code == 5
     assert (await console.run("breakers", "show", "no/such")).code == 4
@@ -143,7 +143,7 @@ async def test_budgets_are_set_listed_and_removed(console: Console) -> None:
         shown = await console.run("budgets", "show", "cli-tenant", "search", "--json")
         return shown.code == 0 and shown.json["spent_usd"] == "30"
 
-    await eventually(spent, 20)
+    await eventually(spent)
     listed = await console.succeeds("budgets", "list", "cli-tenant")
     assert "cli-tenant/search" in listed.out
     assert "team search" in listed.out
@@ -155,7 +155,7 @@ async def test_budgets_are_set_listed_and_removed(console: Console) -> None:
     async def gone() -> bool:
         return (await console.run("budgets", "show", "cli-tenant", "search")).code == 4
 
-    await eventually(gone, 20)
+    await eventually(gone)
     wrong = await console.run("budgets", "set", "cli-tenant", "search", "many")
     assert wrong.code == 5
     assert "limit_usd" in wrong.err
@@ -171,12 +171,12 @@ async def test_a_provider_is_shown_edited_and_set(console: Console, tmp_path: Pa
         shown = await console.run("providers", "show", "cli-provider")
         return shown.code == 0 and shown.json["priority"] == priority
 
-    await eventually(lambda: priority_is(7), 20)
+    await eventually(lambda: priority_is(7))
     shown = (await console.succeeds("providers", "show", "cli-provider")).json
     assert (shown["actor"], shown["breaker_policy"]["consecutive_failures"]) == ("ann", 3)
     file.write_bytes(orjson.dumps(shown | {"priority": 8}))
     await console.succeeds("providers", "set", "cli-provider", str(file))
-    await eventually(lambda: priority_is(8), 20)
+    await eventually(lambda: priority_is(8))
     assert "cli-provider" in (await console.succeeds("providers", "list")).out
     assert (await console.succeeds("providers", "health", "cli-provider", "--json")).json[
         "status"
@@ -197,11 +197,12 @@ async def test_a_state_is_shown_as_it_was(console: Console) -> None:
     async def nothing_lags() -> bool:
         return bool((await console.succeeds("status", "--json")).json["lag"] == 0)
 
-    await eventually(lambda: breaker_is("OPEN"), 30)
-    await eventually(nothing_lags, 30)
+    await eventually(lambda: breaker_is("OPEN"))
+    await eventually(nothing_lags)
+    await published(console)
     then = format_time_us(time.time_ns() // 1000)
     await console.succeeds("breakers", "override", "mistral/gpt-4o", "DISABLED", "--reason", "a test")
-    await eventually(lambda: breaker_is("DISABLED"), 30)
+    await eventually(lambda: breaker_is("DISABLED"))
     as_of = ("--as-of", then)
     ended = await console.run("show", "breaker", "mistral/gpt-4o", *as_of)
     assert (ended.code, "interlock rebuild live --until" in ended.err) == (4, True)
@@ -237,7 +238,7 @@ async def test_dead_letters_are_listed_shown_and_redriven(console: Console) -> N
     async def lettered() -> bool:
         return bool((await console.succeeds("dead-letters", "list", "--reason", "bad_magic", "--json")).json)
 
-    await eventually(lettered, 20)
+    await eventually(lettered)
     [letter] = (await console.succeeds("dead-letters", "list", "--reason", "bad_magic", "--json")).json
     assert letter["record"].startswith("usage-")
     shown = await console.succeeds("dead-letters", "show", letter["letter_id"])
@@ -265,7 +266,7 @@ async def test_a_record_with_a_bad_header_name_can_be_looked_at(console: Console
         letters.extend((await console.succeeds(*listing)).json)
         return bool(letters)
 
-    await eventually(lettered, 20)
+    await eventually(lettered)
     shown = await console.succeeds("dead-letters", "show", letters[0]["letter_id"])
     assert r"b'\xff[x]' is not UTF-8" in shown.out
     await console.succeeds("dead-letters", "redrive", letters[0]["letter_id"])
@@ -275,7 +276,14 @@ async def test_a_record_with_a_bad_header_name_can_be_looked_at(console: Console
 
 async def test_without_a_server_a_command_says_what_to_do(tmp_path: Path) -> None:
     """Exit code 3 and one line, whether it asks the API or the log."""
-    alone = Console(tmp_path, {"INTERLOCK_LOG__REQUEST_TIMEOUT_S": "1"})
+    alone = Console(
+        tmp_path,
+        {
+            "INTERLOCK_API_URL": "http://127.0.0.1:1",
+            "INTERLOCK_LOG__BOOTSTRAP": "127.0.0.1:1",
+            "INTERLOCK_LOG__REQUEST_TIMEOUT_S": "1",
+        },
+    )
     for command in (("status",), ("topics", "list"), ("dead-letters", "list")):
         ended = await alone.run(*command)
         assert ended.code == 3, ended.err

@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from api.rfc3339 import format_time_us
+from api.supervisor import STOP_WITHIN_S
 from tests.cloud_events import usage
-from tests.e2e.console import Console, Up, running
+from tests.e2e.console import Console, Up, published, running
 from tests.integration.live_server import eventually
 
 LEAN = ("--also", "none")
@@ -30,22 +31,27 @@ def assert_nothing_is_left(up: Up, folder: Path) -> None:
     assert not (folder / ".interlock" / "addresses.json").exists()
 
 
-@pytest.mark.timeout(240)
 async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(console: Console) -> None:
     """From nothing to the reason of an open breaker, in five commands; Ctrl-C ends it all in order."""
     events = [usage("acme", outcome="SERVER_ERROR", cost_usd="0.5") for _ in range(5)]
     lines = b"\n".join(orjson.dumps(event) for event in events)
     async with running(console, "--workers", "2") as up:
         assert up.addresses.keys() == {"api", "log", "live", "history", "analytics"}
-        published = (await console.succeeds("events", "publish", "-", "--json", stdin=lines)).json
-        assert published["appended"] == 5
+        appended = (await console.succeeds("events", "publish", "-", "--json", stdin=lines)).json
+        assert appended["appended"] == 5
         await console.succeeds("budgets", "set", "acme", "monthly", "10", "--reason", "pilot")
 
         async def open_now() -> bool:
             shown = await console.run("breakers", "show", "openai/gpt-4o", "--json")
             return shown.code == 0 and shown.json["state"] == "OPEN"
 
-        await eventually(open_now, 30)
+        async def budgeted() -> bool:
+            shown = await console.run("budgets", "show", "acme", "monthly", "--json")
+            return shown.code == 0 and shown.json["calls"] == 5
+
+        await eventually(open_now, 60)
+        await eventually(budgeted, 60)
+        await published(console)
         opened = format_time_us(time.time_ns() // 1000)
         listed = await console.succeeds("breakers", "list")
         assert "openai/gpt-4o" in listed.out
@@ -59,7 +65,7 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
             shown = await console.run("show", "breaker", "openai/gpt-4o", "--as-of", opened, "--json")
             return shown.code == 0 and shown.json["state"] == "OPEN" and "from the history" in shown.err
 
-        await eventually(in_history, 30)
+        await eventually(in_history, 60)
         up.interrupt()
         ended = await up.ended()
     assert ended.code == 0, ended.err
@@ -111,7 +117,7 @@ async def test_a_worker_that_crashes_is_started_again(console: Console) -> None:
             after = (await console.succeeds("status", "--json")).json["workers"]
             return bool(after) and after != before and len(after[0]["slots"]) == len(before[0]["slots"])
 
-        await eventually(taken_over, 40)
+        await eventually(taken_over, 60)
         up.interrupt()
         ended = await up.ended()
     assert ended.code == 0
@@ -119,12 +125,12 @@ async def test_a_worker_that_crashes_is_started_again(console: Console) -> None:
 
 
 async def test_a_second_interrupt_ends_it_at_once(console: Console) -> None:
-    """Also while a part does not want to stop."""
+    """Also while a part does not want to stop: before it would have been killed in order."""
     async with running(console, *LEAN) as up:
         stubborn = up.child("api.cli work")
         stubborn.send_signal(signal.SIGSTOP)
         up.interrupt()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(STOP_WITHIN_S):
             while up.process.returncode is None:
                 up.interrupt()
                 await asyncio.wait([asyncio.ensure_future(up.process.wait())], timeout=0.5)

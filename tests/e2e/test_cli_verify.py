@@ -19,7 +19,6 @@ def console(tmp_path: Path) -> Console:
     return Console(tmp_path, {"INTERLOCK_LOG__SESSION_TIMEOUT_S": "2"})
 
 
-@pytest.mark.timeout(240)
 async def test_a_user_finds_what_was_tampered_with_and_repairs_it(console: Console) -> None:
     """Equal at first; then a key in Redis is changed: exit code 1 with its name, and 0 after the repair."""
     events = [usage("acme", outcome="SERVER_ERROR", cost_usd="0.5") for _ in range(5)]

@@ -56,7 +56,6 @@ async def said_so(process: Process, words: str) -> str:
     return said
 
 
-@pytest.mark.timeout(150)
 async def test_a_demo_proves_that_nothing_was_lost_or_doubled(tmp_path: Path) -> None:
     """With a killed worker and a flushed Redis, ledgers, log and live state are equal; the table is in a file too."""
     report_path = tmp_path / "report.json"
@@ -81,7 +80,6 @@ async def test_a_demo_proves_that_nothing_was_lost_or_doubled(tmp_path: Path) ->
     assert names_in(tmp_path) == ["report.json"]
 
 
-@pytest.mark.timeout(150)
 async def test_a_demo_that_was_tampered_with_fails(tmp_path: Path) -> None:
     """A cent more in Redis and a call that never was in a ledger are both named, and the exit code is 1."""
     report_path = tmp_path / "report.json"
@@ -102,7 +100,6 @@ async def test_a_demo_that_was_tampered_with_fails(tmp_path: Path) -> None:
     assert len(kept_ledgers(tmp_path)) == 3
 
 
-@pytest.mark.timeout(150)
 @pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
 async def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, order: signal.Signals) -> None:
     """Ctrl-C ends every process of it and takes its files away."""
@@ -113,6 +110,6 @@ async def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, order: 
     process.send_signal(order)
     code, said = await ended(process)
     assert code == 130, said
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     assert names_in(tmp_path) == []

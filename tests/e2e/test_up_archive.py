@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.cloud_events import usage
-from tests.e2e.console import Console, running
+from tests.e2e.console import Console, published, running
 from tests.integration.live_server import eventually
 
 LEAN = ("--also", "none")
@@ -39,7 +39,6 @@ async def breaker(console: Console) -> dict[str, object]:
     )
 
 
-@pytest.mark.timeout(240)
 async def test_stop_and_start_leaves_positions_and_state_as_they_were(console: Console) -> None:
     """Events published, a breaker open, a budget spent; then everything is stopped, and started again."""
     events = [usage("acme", outcome="SERVER_ERROR", cost_usd="0.5") for _ in range(5)]
@@ -51,7 +50,13 @@ async def test_stop_and_start_leaves_positions_and_state_as_they_were(console: C
         async def folded() -> bool:
             return (await breaker(console)).get("recorded_state") == "OPEN"
 
-        await eventually(folded, 30)
+        async def budgeted() -> bool:
+            shown = await console.run("budgets", "show", "acme", "monthly", "--json")
+            return shown.code == 0 and shown.json["calls"] == 5
+
+        await eventually(folded, 60)
+        await eventually(budgeted, 60)
+        await published(console)
         before = await ranges(console)
         state = await breaker(console)
         budget = (await console.succeeds("budgets", "show", "acme", "monthly", "--json")).json
@@ -63,11 +68,12 @@ async def test_stop_and_start_leaves_positions_and_state_as_they_were(console: C
         async def folded_again() -> bool:
             return await breaker(console) == state
 
-        await eventually(folded_again, 30)
+        await eventually(folded_again, 60)
+        await eventually(budgeted, 60)
         after = (await console.succeeds("budgets", "show", "acme", "monthly", "--json")).json
         assert (after["spent_usd"], after["remaining_usd"]) == (budget["spent_usd"], budget["remaining_usd"])
-        published = await console.succeeds("events", "publish", "-", "--json", stdin=lines.split(b"\n")[0])
-        assert published.json["appended"] == 1
+        more = await console.succeeds("events", "publish", "-", "--json", stdin=lines.split(b"\n")[0])
+        assert more.json["appended"] == 1
         again.interrupt()
         ended = await again.ended()
     assert ended.code == 0

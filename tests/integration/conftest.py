@@ -29,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "kafka: what only Apache Kafka can do; deselected on the embedded broker"
     )
     config.addinivalue_line(
+        "markers", "any_broker: what no broker makes any different; not run again on Apache Kafka"
+    )
+    config.addinivalue_line(
         "markers", "embedded: what only the embedded broker lets happen; deselected on Apache Kafka"
     )
 
@@ -36,15 +39,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the broker of this run cannot do, and count it as deselected.
 
-    What has nothing to do with the log runs with the embedded broker's suite, and not a second time on Kafka.
+    What has nothing to do with the log, or only uses it on the way to what it proves (files, pages, commands), runs with the
+    embedded broker's suite, and not a second time on Kafka.
     """
     if BROKER == "kafka":
-        left_out = [item for item in items if not _uses_log(item) or item.get_closest_marker("embedded")]
+        left_out = [item for item in items if not _is_of_kafka(item)]
     else:
         left_out = [item for item in items if item.get_closest_marker("kafka")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _is_of_kafka(item: pytest.Item) -> bool:
+    """Whether a test says something about a real Kafka; the mark of one test counts more than that of its module."""
+    marks = {mark.name for mark in item.iter_markers()}
+    return "kafka" in marks or (_uses_log(item) and not marks & {"embedded", "any_broker"})
 
 
 def _uses_log(item: pytest.Item) -> bool:

@@ -17,9 +17,11 @@ from embedded.valkey import ValkeyServer
 from projections.settings import LiveSettings
 
 _NAMESPACES = count(1)
+WITHIN_S = 30.0
+"""How long a test waits for what it asserts: much longer than it takes, for the machine may be busy."""
 
 
-async def eventually(condition: Callable[[], Awaitable[object]], within_s: float = 10.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[object]], within_s: float = WITHIN_S) -> None:
     """Returns once the condition holds; AssertionError when it does not in time."""
     try:
         async with asyncio.timeout(within_s):
@@ -29,7 +31,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], within_s: float
         raise AssertionError(f"{condition} did not hold within {within_s} s") from None
 
 
-async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = WITHIN_S) -> None:
     """As `eventually`, of a condition that needs no waiting."""
 
     async def holds() -> object:
@@ -52,12 +54,11 @@ class LiveServer(ValkeyServer):
         values: dict[str, object] = {
             "redis_url": self.address,
             "namespace": f"test{next(_NAMESPACES)}",
-            "connect_timeout_s": 2.0,
-            "command_timeout_s": 5.0,
-            "push_heartbeat_s": 0.2,
+            "connect_timeout_s": 10.0,
+            "command_timeout_s": 10.0,
             "retry_min_s": 0.01,
             "retry_max_s": 0.1,
-            "consistency_timeout_s": 1.0,
+            "consistency_timeout_s": WITHIN_S,
         }
         return LiveSettings.model_validate(values | changed)
 

@@ -23,7 +23,7 @@ from tests.integration.conftest import Broker, log_server
 from tests.integration.log import CODEC, begun, everything, until, until_it_works, usage
 
 BOUND_S = 1.5
-SLACK_S = 5.0
+SLACK_S = 20.0
 _PREFIXES = count(1)
 
 
@@ -47,6 +47,12 @@ async def settings(server: Broker) -> LogSettings:
     made = LogSettings(bootstrap=server.address, topic_prefix=prefix, partitions=2, request_timeout_s=BOUND_S)
     await until_it_works(lambda: create_topics(made), LogUnavailableError)
     return made
+
+
+@pytest.fixture
+def patient(settings: LogSettings) -> LogSettings:
+    """The same topics, for who waits for a busy machine."""
+    return settings.model_copy(update={"request_timeout_s": SLACK_S})
 
 
 async def test_a_killed_broker_is_unavailable_within_the_bound_and_found_again(
@@ -125,7 +131,7 @@ async def test_a_publisher_without_a_broker_does_not_start() -> None:
 
 
 async def test_what_was_acknowledged_before_a_failure_is_told(
-    settings: LogSettings, monkeypatch: pytest.MonkeyPatch
+    patient: LogSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One partition fails, the other does not: the positions say which events lie on the log."""
     failing = partition_of(b"acme", 2)
@@ -138,16 +144,16 @@ async def test_what_was_acknowledged_before_a_failure_is_told(
 
     monkeypatch.setattr(Lane, "_send", refuse_one)
     tenants = [f"tenant-{number}" for number in range(10)]
-    async with Publisher(settings, CODEC) as publisher:
+    async with Publisher(patient, CODEC) as publisher:
         with pytest.raises(PartlyAppendedError, match="the wire is cut") as caught:
             await publisher.append([usage(tenant) for tenant in tenants])
     told = [position is not None for position in caught.value.positions]
     assert told == [partition_of(tenant.encode(), 2) != failing for tenant in tenants]
-    assert (await LogReader(settings).ends("usage"))[1 - failing] == sum(told)
+    assert (await LogReader(patient).ends("usage"))[1 - failing] == sum(told)
 
 
 async def test_nothing_of_an_append_overtakes_what_failed_before_it(
-    settings: LogSettings, monkeypatch: pytest.MonkeyPatch
+    patient: LogSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the first of several batches of one append fails, the others are not sent."""
     send = Lane._send
@@ -160,19 +166,19 @@ async def test_nothing_of_an_append_overtakes_what_failed_before_it(
 
     monkeypatch.setattr(Lane, "_send", fail_once)
     records = [Encoded("usage", b"acme", bytes(10_000)) for _ in range(200)]
-    async with Publisher(settings, CODEC) as publisher:
+    async with Publisher(patient, CODEC) as publisher:
         with pytest.raises(LogUnavailableError, match="the wire is cut"):
             await publisher.append_encoded(records)
-        assert sum((await LogReader(settings).ends("usage")).values()) == 0
+        assert sum((await LogReader(patient).ends("usage")).values()) == 0
         assert len(await publisher.append_encoded(records)) == 200
 
 
 @pytest.mark.parametrize("error", [OutOfOrderSequenceNumber(), ProducerFenced(), KafkaError("unexpected")])
 async def test_an_error_that_ends_a_producer_does_not_end_the_publisher(
-    settings: LogSettings, error: KafkaError
+    patient: LogSettings, error: KafkaError
 ) -> None:
     """Aiokafka's producer refuses everything after such an error; the publisher takes another one."""
-    async with Publisher(settings, CODEC) as publisher:
+    async with Publisher(patient, CODEC) as publisher:
         await publisher.append([usage()])
         assert publisher._producer is not None
         publisher._producer._message_accumulator.fail_all(error)
@@ -182,9 +188,9 @@ async def test_an_error_that_ends_a_producer_does_not_end_the_publisher(
         assert sorted(position.offset for [position] in answers) == [2, 3, 4, 5, 6]
 
 
-async def test_a_cancelled_append_leaves_room_for_others(settings: LogSettings) -> None:
+async def test_a_cancelled_append_leaves_room_for_others(patient: LogSettings) -> None:
     """A client that hangs up does not hold its place."""
-    async with Publisher(settings, CODEC) as publisher:
+    async with Publisher(patient, CODEC) as publisher:
         append = begun(publisher.append([usage() for _ in range(100)]))
         await until(lambda: publisher.in_flight_events)
         append.cancel()
@@ -232,7 +238,9 @@ async def test_a_tail_ends_within_the_bound_when_the_broker_goes_away(
 
 
 @pytest.mark.kafka
-async def test_acknowledged_events_outlive_the_broker(server: Broker, settings: LogSettings) -> None:
+async def test_acknowledged_events_outlive_the_broker(
+    server: Broker, settings: LogSettings, patient: LogSettings
+) -> None:
     """Killed while appends go on and started again: everything that was acknowledged lies where it was said to."""
     kept: dict[tuple[int, int], str] = {}
     async with Publisher(settings, CODEC) as publisher:
@@ -250,7 +258,7 @@ async def test_acknowledged_events_outlive_the_broker(server: Broker, settings: 
         await server.start()
         await appending
     assert len(kept) > 50
-    held = await everything(LogReader(settings.model_copy(update={"request_timeout_s": 10.0})), "usage")
+    held = await everything(LogReader(patient), "usage")
     for (partition, offset), event_id in kept.items():
         value = held[partition][offset].value
         assert value is not None

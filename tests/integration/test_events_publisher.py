@@ -175,7 +175,7 @@ async def test_an_unknown_topic_is_unavailable_within_the_bound(
 ) -> None:
     """The topics were never created: the append ends, and says what was missing."""
     settings = make_log_settings(request_timeout_s=1.0)
-    async with Publisher(settings, CODEC) as publisher, asyncio.timeout(5):
+    async with Publisher(settings, CODEC) as publisher, asyncio.timeout(20):
         with pytest.raises(LogUnavailableError):
             await publisher.append([usage()])
 

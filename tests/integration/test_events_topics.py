@@ -91,6 +91,6 @@ async def test_a_topic_that_the_broker_does_not_make_is_refused(
 async def test_an_absent_broker_is_said_within_the_bound() -> None:
     """Nobody listens at the address."""
     settings = LogSettings(bootstrap=f"127.0.0.1:{free_port()}", request_timeout_s=1.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(LogUnavailableError, match="no broker answers"):
             await create_topics(settings)

@@ -10,7 +10,7 @@ import pytest
 from embedded.ports import HOST, free_port
 from events.envelope import Event
 from tests.integration.crew import Crew, crew
-from tests.integration.live_server import eventually, live_server
+from tests.integration.live_server import live_server
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import failed, traffic, usage
 
@@ -56,12 +56,7 @@ async def test_a_killed_member_is_replaced_by_the_others(workers: Crew) -> None:
     """SIGKILL amid traffic: the others take its partitions over where their state says that it was."""
     first, second = await workers.of(2)
     async with traffic(workers.rig) as gateway:
-        before = gateway.acknowledged
-
-        async def flows() -> bool:
-            return gateway.acknowledged > before + 100
-
-        await eventually(flows)
+        await gateway.flown(100)
         await first.kill()
         await workers.shared_out([second])
     await workers.rig.folded()

@@ -47,16 +47,6 @@ async def keeping(
         yield running
 
 
-async def some_flow(gateway: Traffic, events: int = 60) -> None:
-    """Return when so many more usage events were acknowledged."""
-    before = gateway.acknowledged
-
-    async def flown() -> bool:
-        return gateway.acknowledged >= before + events
-
-    await eventually(flown)
-
-
 @asynccontextmanager
 async def away(server: LiveServer) -> AsyncIterator[None]:
     """Killed, and started again at the end."""
@@ -82,10 +72,10 @@ async def test_a_flushed_redis_is_built_again_from_the_log(forgetful: tuple[Live
     """FLUSHALL amid traffic; what was decided before is taken from the log and not decided again."""
     server, rig = forgetful
     async with traffic(rig) as gateway:
-        await some_flow(gateway)
+        await gateway.flown()
         async with server.client() as client:
             await client.flushall()
-        await some_flow(gateway)
+        await gateway.flown()
     await rig.folded()
     assert await rig.violations() == []
 
@@ -103,11 +93,11 @@ async def test_a_redis_that_restarts_empty_is_built_again(forgetful: tuple[LiveS
     """Killed, away for a while, in which the lag shows, and back without its data and without our functions."""
     server, rig = forgetful
     async with traffic(rig) as gateway:
-        await some_flow(gateway)
+        await gateway.flown()
         async with away(server):
-            await some_flow(gateway, 300)
+            await gateway.flown(300)
             assert await rig.lag() >= 200
-        await some_flow(gateway)
+        await gateway.flown()
     await rig.folded()
     assert await rig.violations() == []
 
@@ -117,7 +107,7 @@ async def test_a_redis_that_sleeps_longer_than_a_command_may_take(forgetful: tup
     server, rig = forgetful
     async with traffic(rig) as gateway:
         for _ in range(2):
-            await some_flow(gateway)
+            await gateway.flown()
             server.pause()
             try:
                 await timeouts(2)
@@ -133,9 +123,9 @@ async def test_writes_that_are_held_back_longer_than_a_command_may_take(
     """CLIENT PAUSE WRITE, as in a failover: connections answer, commits wait."""
     server, rig = forgetful
     async with traffic(rig) as gateway, server.client() as client:
-        await some_flow(gateway)
+        await gateway.flown()
         await client.client_pause(1_500, all=False)
-        await some_flow(gateway)
+        await gateway.flown()
     await rig.folded()
     assert await rig.violations() == []
 
@@ -144,10 +134,10 @@ async def test_a_redis_that_restarts_with_its_data_goes_on(keeping: tuple[LiveSe
     """With an append-only file the state is where it was, and the worker goes on from there."""
     server, rig = keeping
     async with traffic(rig) as gateway:
-        await some_flow(gateway)
+        await gateway.flown()
         async with away(server):
-            await some_flow(gateway)
+            await gateway.flown()
         assert all(held.next_offsets for held in (await rig.store.checkpoints(rig.slots)).values())
-        await some_flow(gateway)
+        await gateway.flown()
     await rig.folded()
     assert await rig.violations() == []

@@ -50,7 +50,7 @@ async def has_been_away(gateway: Traffic) -> None:
     async def is_so() -> bool:
         return gateway.refused > before + times
 
-    await eventually(is_so, 20.0)
+    await eventually(is_so, 60.0)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from events.provider_changed import BreakerPolicy, ProviderChanged
 from events.provider_health_checked import HealthStatus, ProviderHealthChecked
 from events.routing_decided import Candidate, RoutingDecided
 from events.usage_recorded import UsageRecorded
+from tests.integration.live_server import until
 from tests.integration.rig import Rig
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
@@ -156,6 +157,11 @@ class Traffic:
                 continue
             self.acknowledged += sum(isinstance(event, UsageRecorded) for event in events)
             return
+
+    async def flown(self, events: int = 60) -> None:
+        """Return when so many more usage events were acknowledged."""
+        wanted = self.acknowledged + events
+        await until(lambda: self.acknowledged >= wanted)
 
     async def flow(self) -> None:
         """On and on."""

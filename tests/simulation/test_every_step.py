@@ -42,7 +42,6 @@ async def _history(fate: OneFate) -> tuple[list[str], int]:
 FATES = (Fate.KILL, Fate.KILL_IN_FLIGHT, Fate.CUT_OFF, Fate.PAUSE)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fate", FATES)
 def test_live_state_is_exact_whichever_step_is_the_broken_one(fate: Fate) -> None:
     """Before and after the effect of each read, commit, append and question to the group: a fate for each in turn."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.simulation.scenario import simulate
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_live_state_is_exact_whatever_the_seed_breaks(seed: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from events.envelope import Event
 from events.outcomes_observed import OutcomesObserved
@@ -20,6 +21,9 @@ from tests.integration.analytics.stories import hourly, opened, outcomes
 from tests.integration.log import NOW_US
 from tests.integration.rig import Rig
 from tests.integration.traffic import Traffic, now_us, usage
+
+ONE_HOUR: dict[str, Any] = {"user": "nobody-else", "occurred_at": now_us()}
+"""Calls of one window, also when an hour ends amid the test."""
 
 
 def lately(*events: Event) -> list[Event]:
@@ -39,7 +43,7 @@ def _later(event: OutcomesObserved, later_s: int) -> OutcomesObserved:
 async def something_of_every_kind(rig: Rig) -> None:
     """Twice told and damaged records among it."""
     told = [
-        usage("acme", user="nobody-else", cost_nano_usd=None),
+        usage("acme", cost_nano_usd=None, **ONE_HOUR),
         usage("acme", cost_nano_usd=-5, attempt=2),
     ]
     await rig.append(*told, *Traffic(rig).some(80), told[0])

@@ -31,10 +31,8 @@ from tests.integration.analytics.stories import (
     outcomes,
     tell,
 )
-from tests.integration.api.world import served
+from tests.integration.api.world import NOBODY, served
 from tests.integration.log import NOW_US, usage
-
-NOBODY = "127.0.0.1:1"
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from embedded.postgres import PostgresServer
-from tests.integration.api.history_place import history_server
-from tests.integration.api.world import World, settings_of, whole_world
+from tests.integration.api.history_place import history_place, history_server
+from tests.integration.api.told import Told, some_calls
+from tests.integration.api.world import NOBODY, World, api_alone, settings_of, whole_world
 from tests.integration.live_server import LiveServer, live_server
 
 
@@ -34,3 +35,15 @@ async def world(
     settings = settings_of(log_address, api_live)
     async with whole_world(settings, tmp_path_factory.mktemp("api-worker")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def told(history_postgres: PostgresServer, api_live: LiveServer) -> AsyncIterator[Told]:
+    """A history with calls of three hours and a little of all else."""
+    calls = some_calls(3_000)
+    async with history_place(history_postgres) as place:
+        for start in range(0, len(calls), 500):
+            await place.add(*calls[start : start + 500])
+        settings = settings_of(NOBODY, api_live).model_copy(update={"history": place.settings})
+        async with api_alone(settings) as world:
+            yield Told(place, world, calls)

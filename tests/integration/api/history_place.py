@@ -90,7 +90,7 @@ async def history_server(folder: Path) -> AsyncIterator[PostgresServer]:
 async def history_place(server: PostgresServer, **settings: Any) -> AsyncIterator[HistoryPlace]:
     """An empty history in a schema of its own."""
     found = HistorySettings(
-        postgres_dsn=server.address, schema_name=f"history{next(_SCHEMAS)}", connect_timeout_s=2.0, **settings
+        postgres_dsn=server.address, schema_name=f"history{next(_SCHEMAS)}", connect_timeout_s=5.0, **settings
     )
     codec = Codec(open_registry(None, "test.", None))
     sink = HistorySink(found, codec)

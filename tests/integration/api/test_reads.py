@@ -8,7 +8,7 @@ import pytest
 
 from events.positions import parse_vector
 from tests.cloud_events import health_check, routing, usage
-from tests.integration.api.world import World, new_name
+from tests.integration.api.world import World, hasty, new_name
 from tests.integration.live_server import eventually
 
 FAILURE = "SERVER_ERROR"
@@ -226,9 +226,9 @@ async def test_a_read_of_the_future_is_504_with_the_lag(world: World) -> None:
     tenant = new_name("tenant")
     token = await world.sent(usage(tenant))
     [(partition, offset)] = parse_vector(token).items()
-    response = await world.http.get(
-        f"/v1/spend/{tenant}", params={"at_least": f"{partition}:{offset + 1000}"}
-    )
+    query = {"at_least": f"{partition}:{offset + 1000}"}
+    async with hasty(world) as impatient:
+        response = await impatient.http.get(f"/v1/spend/{tenant}", params=query)
     assert response.status_code == 504
     assert response.headers["retry-after"]
     assert 0 < response.json()["lag"][str(partition)] <= 1000

@@ -21,10 +21,13 @@ from api.settings import ApiSettings, Settings
 from embedded.process import Child, Launch
 from events.broker import create_topics
 from events.settings import LogSettings
-from tests.integration.live_server import LiveServer, eventually
+from tests.integration.live_server import WITHIN_S, LiveServer, eventually
 
 PARTITIONS = 2
-WORKER_READY_WITHIN_S = 40.0
+WORKER_READY_WITHIN_S = 60.0
+HASTE_S = 0.2
+NOBODY = "127.0.0.1:1"
+"""Where nobody listens: the log of an API that is not asked about it."""
 
 _NAMES = count(1)
 
@@ -61,18 +64,18 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         await serving
 
 
-def settings_of(log_address: str, live: LiveServer, **api: Any) -> Settings:
-    """Settings with topics and keys of their own."""
+def settings_of(log_address: str, live: LiveServer, *, within_s: float = WITHIN_S, **api: Any) -> Settings:
+    """Settings with topics and keys of their own, and bounds that a busy machine keeps; `within_s` bounds what waits."""
     log = LogSettings(
         bootstrap=log_address,
         topic_prefix=f"api{os.getpid()}-{next(_NAMES)}.",
         group_id=f"api{os.getpid()}-{next(_NAMES)}",
         partitions=PARTITIONS,
-        request_timeout_s=3.0,
+        request_timeout_s=within_s,
     )
     return Settings.model_construct(
         log=log,
-        live=live.settings(consistency_timeout_s=5.0),
+        live=live.settings(consistency_timeout_s=within_s),
         api=ApiSettings(**api),
         history=Settings().history,
         analytics=Settings().analytics,
@@ -152,8 +155,16 @@ async def api_alone(settings: Settings) -> AsyncIterator[World]:
     """The API without a worker."""
     async with AsyncExitStack() as resources:
         url = await resources.enter_async_context(served(create_app(settings)))
-        http = await resources.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+        http = await resources.enter_async_context(httpx.AsyncClient(base_url=url, timeout=2 * WITHIN_S))
         yield World(settings, http)
+
+
+@asynccontextmanager
+async def hasty(world: World, **replaced: Any) -> AsyncIterator[World]:
+    """An API beside that of a world, which does not wait for what a read asks for."""
+    live = world.settings.live.model_copy(update={"consistency_timeout_s": HASTE_S})
+    async with api_alone(world.settings.model_copy(update={"live": live} | replaced)) as beside:
+        yield beside
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from projections.errors import SinkUnavailableError
 from projections.settings import LiveSettings
 from projections.tip import Tip
 from tests.integration.analytics.on_a_log import (
+    ONE_HOUR,
     Hands,
     hands_on,
     something_of_every_kind,
@@ -34,6 +35,8 @@ from tests.integration.analytics.on_a_log import (
 from tests.integration.archive.archiving import archive_log, settings_of
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import Traffic, now_us, usage
+
+pytestmark = pytest.mark.any_broker
 
 DAY_US = 86_400_000_000
 
@@ -118,7 +121,7 @@ async def test_documents_may_be_ahead_of_the_checkpoint_and_never_behind(
 ) -> None:
     """Killed before its last step, the sink leaves what the next one accounts for; a lost write is named."""
     before = await hands.all(USAGE)
-    await written.append(usage("acme", user="nobody-else"), *Traffic(written).some(30))
+    await written.append(usage("acme", **ONE_HOUR), *Traffic(written).some(30))
     move = Checkpoints.write
 
     async def killed(self: Checkpoints, place: Partition, checkpoint: Checkpoint) -> None:

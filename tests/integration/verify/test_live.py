@@ -44,9 +44,8 @@ async def test_verifying_beside_live_traffic_finds_nothing(rig: Rig) -> None:
     """No slot stands still for it: each look is compared at the offsets at which it was made."""
     async with traffic(rig) as gateway:
         for _ in range(5):
-            before = gateway.acknowledged
             assert told(await verified(rig)) == []
-            assert gateway.acknowledged > before
+            await gateway.flown(1)
 
 
 async def test_each_tampered_key_is_named_with_what_differs(rig: Rig) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from pathlib import Path
+from collections.abc import Collection
 
 import pytest
 
@@ -13,16 +12,10 @@ from projections.errors import LaggingError
 from projections.live.consistency import Consistency, Waits
 from projections.live.slots import Slot
 from projections.live.store import LiveStore
-from tests.integration.live_server import LiveServer, live_server
+from tests.integration.live_server import LiveServer
 
 ROUNDS = 10
 WAITS = 20
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[LiveServer]:
-    async with live_server(tmp_path) as running:
-        yield running
 
 
 async def no_ends(partitions: Collection[Partition]) -> PositionVector:

@@ -49,13 +49,13 @@ async def test_killed_server_is_unavailable_then_serves_again(tmp_path: Path) ->
 
 async def test_hanging_server_is_unavailable_within_the_bound(tmp_path: Path) -> None:
     """A server that is stopped, not gone, holds nobody up for longer than the settings say."""
-    async with live_server(tmp_path) as server, LiveStore(server.settings(command_timeout_s=0.2)) as store:
+    async with live_server(tmp_path) as server, LiveStore(server.settings(command_timeout_s=1.0)) as store:
         lease = await store.acquire(USAGE, "ann")
         server.pause()
         started = asyncio.get_running_loop().time()
         with pytest.raises(LiveUnavailableError):
             await store.commit(lease, usage(0, 5))
-        assert asyncio.get_running_loop().time() - started < 2.0
+        assert asyncio.get_running_loop().time() - started < 10.0
         server.resume()
 
         async def settled() -> bool:

@@ -16,19 +16,13 @@ from projections.live.consistency import Consistency, Waits
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
 from projections.live.store import LiveStore
-from tests.integration.live_server import LiveServer, live_server, until
+from tests.integration.live_server import LiveServer, until
 
 PARTITIONS = 2
 USAGE = Slot("usage", 1)
 HEALTH = Slot("health", 0)
 OTHER_HEALTH = Slot("health", 1)
 SOON_S = 0.15
-
-
-@pytest.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveServer]:
-    async with live_server(tmp_path_factory.mktemp("consistency")) as running:
-        yield running
 
 
 @dataclass(slots=True)
@@ -82,7 +76,7 @@ def _split(name: str) -> tuple[str, int]:
 @pytest.fixture
 async def it(server: LiveServer) -> AsyncIterator[World]:
     """Pushes only: a wait that relied on polling would run into its bound."""
-    async with LiveStore(server.settings(consistency_poll_s=5.0, consistency_timeout_s=3.0)) as store:
+    async with LiveStore(server.settings(consistency_poll_s=5.0, consistency_timeout_s=4.0)) as store:
         ends = Ends()
         waits = Waits(store, PARTITIONS, ends)
         ready = Ready()
