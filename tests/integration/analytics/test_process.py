@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from bench.usage_records import usage_events
 from embedded.process import Child, Launch
 from events.broker import create_topics
@@ -21,6 +23,8 @@ from tests.integration.analytics.records import documents, naive_totals, sink_at
 from tests.integration.conftest import LogSettingsFactory
 from tests.integration.live_server import eventually
 from tests.integration.log import CODEC
+
+pytestmark = pytest.mark.any_broker
 
 KILLS = 4
 CAUGHT_UP_WITHIN_S = 60.0

@@ -16,6 +16,8 @@ from tests.integration.api.documents import DOCS, Reader, blocks, examples
 from tests.integration.api.world import World, new_name, settings_of, whole_world
 from tests.integration.live_server import LiveServer, eventually
 
+pytestmark = pytest.mark.any_broker
+
 
 @pytest.fixture
 async def fresh(

@@ -30,6 +30,8 @@ from tests.integration.archive.archiving import (
 )
 from tests.integration.conftest import LogSettingsFactory
 
+pytestmark = pytest.mark.any_broker
+
 ROUNDS = 5
 
 

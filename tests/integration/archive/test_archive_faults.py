@@ -31,6 +31,8 @@ from tests.integration.archive.archiving import (
 from tests.integration.conftest import LogSettingsFactory
 from tests.integration.log import everything, until
 
+pytestmark = pytest.mark.any_broker
+
 PLACE = Partition("usage", 0)
 
 

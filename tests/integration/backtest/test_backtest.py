@@ -15,6 +15,8 @@ from tests.integration.live_server import live_server
 from tests.integration.rebuild.site import history
 from tests.integration.rig import Rig, settings_of_worker
 
+pytestmark = pytest.mark.any_broker
+
 AS_IT_WAS = "version: 1\n"
 OTHERWISE = """
 version: 1

@@ -25,6 +25,8 @@ from tests.integration.live_server import eventually
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import Traffic
 
+pytestmark = pytest.mark.any_broker
+
 KILLED_WITHIN_S = 30.0
 COST = "SELECT cost_nano_usd FROM usage WHERE \"user\" = 'tampered'"
 

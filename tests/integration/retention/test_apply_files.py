@@ -20,6 +20,8 @@ from projections.archive.verify import verify
 from projections.retention.steps import DeleteFile, PackSegments
 from tests.integration.retention.place import NOW_US, Place, place, policies, usage_at
 
+pytestmark = pytest.mark.any_broker
+
 
 @pytest.fixture
 async def found(

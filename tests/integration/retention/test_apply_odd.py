@@ -16,6 +16,8 @@ from tests.integration.history.place import Record
 from tests.integration.log import CODEC, usage
 from tests.integration.retention.place import DAY_US, NOW_US, Place, place, policies
 
+pytestmark = pytest.mark.any_broker
+
 USAGE = Partition("usage", 0)
 YEAR_2101_US = 4_134_000_000_000_000
 YEAR_2001_US = 1_000_000_000_000_000

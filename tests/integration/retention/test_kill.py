@@ -20,6 +20,8 @@ from projections.retention.policy import Policies
 from tests.integration.log import CODEC
 from tests.integration.retention.place import Place, place, policies, usage_over_months
 
+pytestmark = pytest.mark.any_broker
+
 POLICIES = (
     "store: history\ntopics: [usage]\nolder_than: 120d\naction: export",
     "store: history\ntopics: [usage]\nolder_than: 60d\nprecision: row\ntenants: [acme]\naction: export",

@@ -15,6 +15,8 @@ from tests.integration.history.rebuilding import write
 from tests.integration.rig import Rig, settings_of_worker
 from tests.integration.traffic import Traffic, budget, changed, checked, now_us, usage
 
+pytestmark = pytest.mark.any_broker
+
 
 @pytest.fixture
 async def written(log_address: str, place: Place) -> AsyncIterator[Rig]:
