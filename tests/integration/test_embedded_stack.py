@@ -23,7 +23,7 @@ from embedded.process import Child, Launch
 from embedded.stack import EmbeddedStack, Part
 from embedded.valkey import Keeping, ValkeyServer
 
-GONE_WITHIN_S = 15.0
+GONE_WITHIN_S = 30.0
 QUICK_PARTS = (Part.BROKER, Part.VALKEY)
 DOUBLE = (
     "#!lua name=arithmetic\nredis.register_function('double', function(keys, args) return args[1] * 2 end)"
@@ -67,7 +67,7 @@ async def round_trip(bootstrap: str) -> list[bytes | None]:
     await consumer.start()
     consumer.assign([TopicPartition("greetings", 0)])
     await consumer.seek_to_beginning()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         values = [(await consumer.getone()).value for _ in range(3)]
     await consumer.stop()
     return values
@@ -193,7 +193,7 @@ async def test_an_unexpected_exit_of_a_part_is_reported(tmp_path: Path) -> None:
     async with EmbeddedStack(tmp_path, QUICK_PARTS) as stack:
         watch = asyncio.create_task(stack.wait_exit())
         await stack.server(Part.VALKEY).kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             ended = await watch
         assert (ended.part, ended.exit_code) == (Part.VALKEY, -signal.SIGKILL)
 
@@ -219,7 +219,7 @@ async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A missing program is an error that names it, found at once."""
     child = await Child.spawn("ghost", Launch(["/nowhere/ghost"]), tmp_path / "log")
     with pytest.raises(StartError, match="cannot run /nowhere/ghost: No such file"):
-        await child.finish(within_s=10)
+        await child.finish(within_s=30)
 
 
 async def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ async def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path)
     async def says_ready() -> bool:
         return "ready" in child.log_tail()
 
-    await child.until(says_ready, within_s=10)
+    await child.until(says_ready, within_s=30)
     family = {psutil.Process(child.pid), *psutil.Process(child.pid).children()}
     assert len(family) == 2
     assert await child.stop(within_s=0.1) == -signal.SIGKILL

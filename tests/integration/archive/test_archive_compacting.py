@@ -39,7 +39,7 @@ async def test_segments_are_merged_while_others_are_added(tmp_path: Path) -> Non
         async def merged() -> bool:
             return len(shelf.firsts()) == 1 and _merged() == before + SEGMENTS - 1
 
-        await eventually(merged, 20)
+        await eventually(merged)
     finally:
         merging.cancel()
         with suppress(asyncio.CancelledError):

@@ -78,7 +78,7 @@ async def test_a_tampered_history_is_rebuilt_beside_a_sink_readers_and_traffic(
             async def is_read_on() -> bool:
                 return len(answers) > before + 20
 
-            await eventually(is_read_on, 20)
+            await eventually(is_read_on)
         await caught_up(rig, written)
         assert answers == sorted(answers)
     assert await wrong(rig, written) == []

@@ -127,5 +127,5 @@ async def test_who_follows_a_generation_that_a_flush_forgot_begins_at_the_first(
             assert await new.follow() == 1
             with pytest.raises(StaleCheckpointError, match="another generation is live"):
                 await old.check(lease)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert (await pushed.receive()).data == b"1"
