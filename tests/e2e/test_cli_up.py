@@ -43,7 +43,7 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
 
         async def open_now() -> bool:
             shown = await console.run("breakers", "show", "openai/gpt-4o", "--json")
-            return shown.code == 0 and shown.json["state"] == "OPEN"
+            return shown.code == 0 and shown.json["recorded_state"] == "OPEN"
 
         async def budgeted() -> bool:
             shown = await console.run("budgets", "show", "acme", "monthly", "--json")
@@ -63,7 +63,9 @@ async def test_a_user_starts_everything_publishes_and_reads_an_open_breaker(cons
 
         async def in_history() -> bool:
             shown = await console.run("show", "breaker", "openai/gpt-4o", "--as-of", opened, "--json")
-            return shown.code == 0 and shown.json["state"] == "OPEN" and "from the history" in shown.err
+            return (
+                shown.code == 0 and shown.json["recorded_state"] == "OPEN" and "from the history" in shown.err
+            )
 
         await eventually(in_history, 60)
         up.interrupt()

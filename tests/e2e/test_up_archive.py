@@ -30,10 +30,7 @@ async def breaker(console: Console) -> dict[str, object]:
     """The breaker as the fold has it, without what depends on the time of asking."""
     shown = await console.run("breakers", "show", "openai/gpt-4o", "--json")
     return (
-        {
-            name: shown.json[name]
-            for name in ("recorded_state", "epoch", "version", "since", "open_until", "reason")
-        }
+        {name: shown.json[name] for name in ("recorded_state", "version", "since", "open_until", "reason")}
         if shown.code == 0
         else {}
     )
