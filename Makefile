@@ -34,7 +34,7 @@ test: $(READY) ## All tests, on the embedded servers (JOBS= at once; ARGS= goes 
 	$(PYTEST) $(ARGS)
 
 .PHONY: test-kafka
-test-kafka: $(READY) ## The integration tests again, on a real Apache Kafka (needs Java 17+ and Maven)
+test-kafka: $(READY) ## The integration tests that a broker may change, on Apache Kafka (needs Java 17+ and Maven)
 	INTERLOCK_TEST_BROKER=kafka $(PYTEST) tests/integration $(ARGS)
 
 .PHONY: check

@@ -32,7 +32,7 @@ from processors.app import run_worker
 from processors.verify.settings import VerifySettings
 from projections.errors import ProjectionError
 from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of
-from projections.live.spend import SpendDay, Spent, spend_id
+from projections.live.spend import NOTHING, SpendDay, Spent, spend_id
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 from tests.integration.log import delete_topics
@@ -205,14 +205,14 @@ class Rig:
         return None if raw is None else orjson.loads(raw)
 
     async def spent(self, tenant: str, node: str = "tenant") -> Spent:
-        """What the live store says of a node of a tenant for the newest UTC day of the run: midnight may be just over."""
-        today = int(datetime.now(UTC).timestamp()) // 86_400
-        by_day: dict[str, bytes] = {}
+        """What the live store says of a node of a tenant for this UTC day and the one before: midnight may be just over."""
+        today, spent = int(datetime.now(UTC).timestamp()) // 86_400, NOTHING
         for day in (today - 1, today):
             state_id = spend_id(tenant, node, day)
             slot, key = slot_of("spend", state_id, self.log.partitions), f"spend:{state_id}"
-            by_day |= await self.store.read(slot, [key])
-        return SpendDay.from_json([*by_day.values()][-1]).total
+            for raw in (await self.store.read(slot, [key])).values():
+                spent = spent.plus(SpendDay.from_json(raw).total)
+        return spent
 
     async def records(self, topic: str) -> dict[int, list[LogRecord]]:
         """All records of a topic by partition."""
