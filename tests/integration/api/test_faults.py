@@ -20,7 +20,7 @@ from events.errors import EventsError
 from tests.cloud_events import usage
 from tests.integration.api.world import World, api_alone, new_name, settings_of, worker
 from tests.integration.conftest import log_server
-from tests.integration.live_server import LiveServer, eventually, until
+from tests.integration.live_server import LiveServer, eventually, live_server, until
 from tests.integration.registry_server import registry_server
 
 WAITS_S = 3.0
@@ -37,13 +37,18 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
+async def live(tmp_path: Path) -> AsyncIterator[LiveServer]:
+    """A live store of a test's own, started; killed at the end."""
+    async with live_server(tmp_path / "live") as server:
+        yield server
+
+
+@pytest.fixture
+async def place(tmp_path: Path, live: LiveServer) -> AsyncIterator[Place]:
     """Both servers, started; killed at the end."""
-    log, live = log_server(tmp_path / "log"), LiveServer(tmp_path / "live")
+    log = log_server(tmp_path / "log")
     await log.start()
-    await live.start()
     yield Place(log, live)
-    await live.kill()
     await log.kill()
 
 
@@ -105,16 +110,18 @@ async def test_a_killed_broker_is_503_and_its_return_202(place: Place) -> None:
         await eventually(answers(lambda: world.http.get("/health/readiness"), 200))
 
 
-async def test_a_killed_live_store_is_503_and_comes_back_with_its_state(place: Place, tmp_path: Path) -> None:
+async def test_a_killed_live_store_is_503_and_comes_back_with_its_state(
+    log_address: str, live: LiveServer, tmp_path: Path
+) -> None:
     """Reads say so within a bound; the worker folds the log again into the empty store, and appends go on meanwhile."""
-    settings = settings_of(place.log.address, place.live, within_s=WAITS_S)
+    settings = settings_of(log_address, live, within_s=WAITS_S)
     await create_topics(settings.log)
     tenant = new_name("tenant")
     async with worker(settings, tmp_path), api_alone(settings) as world:
         await world.until_owned()
         token = await world.sent(usage(tenant, cost_usd="1"))
         assert (await world.read(f"/v1/spend/{tenant}", token))["total"]["calls"] == 1
-        await place.live.kill()
+        await live.kill()
         refused = await bounded(world.http.get(f"/v1/spend/{tenant}"))
         assert (refused.status_code, refused.json()["type"]) == (
             503,
@@ -130,7 +137,7 @@ async def test_a_killed_live_store_is_503_and_comes_back_with_its_state(place: P
             "log": True,
             "live": False,
         }
-        await place.live.start()
+        await live.start()
 
         async def whole_again() -> bool:
             response = await world.http.get(f"/v1/spend/{tenant}", params={"at_least": more})
@@ -179,9 +186,9 @@ async def test_a_full_buffer_is_429_with_a_time_to_come_back(place: Place) -> No
         assert appended.status_code == 202
 
 
-async def test_a_registry_that_comes_late_is_waited_for(place: Place) -> None:
+async def test_a_registry_that_comes_late_is_waited_for(log_address: str, api_live: LiveServer) -> None:
     """Appends are 503 until it has given the ids; meanwhile all else is answered at once."""
-    settings = settings_of(place.log.address, place.live, within_s=WAITS_S)
+    settings = settings_of(log_address, api_live, within_s=WAITS_S)
     await create_topics(settings.log)
     with registry_server() as registry:
         registry.failing = 503
