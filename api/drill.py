@@ -20,9 +20,8 @@ from api.settings import CONFIG_NAME, PREFIX, Settings
 from embedded.process import Child, Launch
 from embedded.stack import Addresses, EmbeddedStack, Part
 from events.broker import create_topics
-from events.codec import Codec
+from events.codec import Codec, open_codec
 from events.positions import Partition, PositionVector
-from events.registry import open_registry
 from processors.rebuild.progress import Progress
 from processors.verify.history import HistoryFound, HistoryProof
 from processors.verify.live import Verified, verify_live
@@ -196,4 +195,4 @@ async def _running(command: str, environment: Mapping[str, str], folder: Path) -
 
 def _codec(settings: Settings) -> Codec:
     log = settings.log
-    return Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    return open_codec(log)

@@ -10,10 +10,9 @@ from typing import Any
 
 from api.rfc3339 import format_time_us, parse_time_us
 from events.catalogue import Topic, topic_named
-from events.codec import Codec, to_record
+from events.codec import Codec, open_codec, to_record
 from events.errors import InvalidEventError
 from events.reader import LogReader, LogRecord, Range
-from events.registry import open_registry
 from events.settings import LogSettings
 
 QUEUED_RECORDS = 1_000
@@ -91,7 +90,7 @@ def _readable(value: Any) -> Any:
 async def read_views(log: LogSettings, name: str, start: str, until: str | None) -> AsyncIterator[RecordView]:
     """Records of a topic from `start` (`start`, `end` or a time) to `until` (`end`, a time, or None: for ever)."""
     topic = topic_named(name)
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     reader = LogReader(log)
     starts = await _offsets(reader, name, start)
     if until is None:

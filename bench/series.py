@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from api.cli.garbage import collect_seldom
 from api.cli.serve import GARBAGE_AFTER_OBJECTS
 from api.resources.usage_history import series_view
 from bench.lab import Lab
@@ -146,8 +147,7 @@ async def run(_: Lab) -> dict[str, Any]:
 def _garbage_as_in_the_api() -> Iterator[None]:
     before = gc.get_threshold()
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_AFTER_OBJECTS, 20, 50)
+    collect_seldom(GARBAGE_AFTER_OBJECTS)
     try:
         yield
     finally:

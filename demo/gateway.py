@@ -27,12 +27,11 @@ from demo.scenario import scenario_of
 from demo.traffic import Request
 from demo.view import LiveView
 from demo.world import Answer, answer
-from events.codec import Codec
+from events.codec import open_codec
 from events.envelope import FAILURES, OutcomeKind
 from events.ids import uuid7
 from events.pricing import PRICE_VERSION, price_call
 from events.publisher import Publisher
-from events.registry import open_registry
 from events.usage_recorded import UsageRecorded
 from projections.live.changes import Changes
 from projections.live.permits import Permit
@@ -189,7 +188,7 @@ async def run(plan: GatewayPlan) -> None:
     options = plan.options
     scenario = scenario_of(options)
     mine = [request for request in scenario.requests if request.gateway == plan.number]
-    codec = Codec(open_registry(plan.log.registry_url, plan.log.topic_prefix, plan.log.schemas_folder))
+    codec = open_codec(plan.log)
     async with AsyncExitStack() as resources:
         store = await resources.enter_async_context(LiveStore(plan.live))
         live = LiveView(store, plan.log.partitions)

@@ -13,8 +13,9 @@ from events.compiled_reader import Record, RecordReader, compile_reader
 from events.compiled_writer import RecordWriter, compile_writer
 from events.envelope import Event
 from events.errors import InvalidEventError, SchemaError
-from events.registry import Registry
+from events.registry import Registry, open_registry
 from events.schemas import AvroSchema
+from events.settings import LogSettings
 
 HEADER_BYTES = 5
 
@@ -133,6 +134,11 @@ class Codec:
             raise InvalidEventError("incompatible_schema", f"schema {schema_id}: {error}") from None
         self._readers[topic.name, header] = read
         return read
+
+
+def open_codec(log: LogSettings) -> Codec:
+    """The codec of a log: with the ids of its registry, or of the schemas' folder."""
+    return Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
 
 
 def _written(event: type[Event], values: Any, header: bytes, write: RecordWriter) -> bytes:

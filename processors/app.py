@@ -15,10 +15,9 @@ from faust.tables.manager import TableManager
 from faust.types import TP, StreamT
 from yarl import URL
 
-from events.codec import Codec
+from events.codec import open_codec
 from events.publisher import Publisher
 from events.reader import LogReader
-from events.registry import open_registry
 from events.settings import LogSettings
 from processors.batching import BatchSchema, BatchTransport, consumer_of
 from processors.folds import fold_factories
@@ -90,7 +89,7 @@ async def run_worker(
 
     With `verify` it proves its slots beside folding them.
     """
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     async with AsyncExitStack() as resources:
         publisher = await resources.enter_async_context(Publisher(log, codec))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.cli.exits import CommandError, Exit, run
+from api.cli.garbage import collect_seldom
 from api.cli.output import AsJson, print_facts, print_json, print_table, remark, say
-from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -86,16 +85,14 @@ async def _backtest(
     settings: Settings, tried: TriedPolicy, archive: Path | None, start: str | None, end: str | None
 ) -> Outcome:
     from api.cli.bar import counted
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.reader import LogReader
-    from events.registry import open_registry
     from processors.backtest.run import Backtest
     from projections.archive.source import ArchiveSource
 
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     source: Source = LogReader(log) if archive is None else ArchiveSource(archive)
     from_us = await _instant_us(source, start, "--from")
     to_us = await _instant_us(source, end, "--to")

@@ -97,13 +97,12 @@ def redrive(
 
 
 async def _letters(settings: Settings) -> list[Letter]:
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.dead_letters import read_letters
     from events.reader import LogReader
-    from events.registry import open_registry
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     return await read_letters(LogReader(log), codec)
 
 
@@ -111,10 +110,9 @@ async def _redrive(
     settings: Settings, letter_id: str | None, reason: str | None, topic: str | None, actor: str
 ) -> dict[str, Any]:
     from api.ingest import wall_clock_us
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.dead_letters import LetterNotFoundError, redrive
     from events.publisher import Publisher
-    from events.registry import open_registry
 
     log = settings.log
     letters = await _letters(settings)
@@ -123,7 +121,7 @@ async def _redrive(
     else:
         chosen = _wanted([one for one in letters if not one.redriven], settings, reason, topic)
     outcome: dict[str, Any] = {"redriven": [], "kept": []}
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     with progress("redriving", len(chosen)) as bar:
         async with Publisher(log, codec) as publisher:
             for letter in chosen:

@@ -113,13 +113,12 @@ def _open(file: str, resources: ExitStack) -> tuple[BinaryIO, int | None]:
 
 async def _publish(settings: Settings, source: BinaryIO, total: int | None, batch: int) -> dict[str, Any]:
     from api.ingest import append, read_items, wall_clock_us
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.positions import Position, format_vector, vector_of
     from events.publisher import Publisher
-    from events.registry import open_registry
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     reached: list[Position] = []
     done = 0
     with progress("appending", total) as bar:

@@ -123,14 +123,13 @@ async def _listed(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def _switch(settings: Settings, generation: int, force: bool) -> Switched:
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.publisher import Publisher
-    from events.registry import open_registry
     from processors.rebuild.switch import switch as switch_to
     from projections.live.store import LiveStore
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
         return await switch_to(log, store, publisher, generation, although_behind=force)
 

@@ -67,12 +67,11 @@ def analytics(
 
 
 def _rebuild(settings: Settings, options: StoreOptions, moved: Moved) -> AnalyticsRebuild:
-    from events.codec import Codec
-    from events.registry import open_registry
+    from events.codec import open_codec
     from processors.rebuild.analytics import AnalyticsRebuild
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     return AnalyticsRebuild(log, codec, options, remark, moved, settings.analytics)
 
 

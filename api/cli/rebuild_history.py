@@ -76,12 +76,11 @@ def history(
 
 
 def _rebuild(settings: Settings, options: StoreOptions, moved: Moved) -> HistoryRebuild:
-    from events.codec import Codec
-    from events.registry import open_registry
+    from events.codec import open_codec
     from processors.rebuild.history import HistoryRebuild
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     return HistoryRebuild(log, codec, options, remark, moved, settings.history)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from api.cli.bar import counted
+from api.cli.garbage import collect_seldom
 from api.cli.output import print_facts, print_json, print_table, remark
-from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -29,16 +28,14 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def opened(settings: Settings, options: Options) -> AsyncIterator[Parts]:
     """Connections, and a bar on stderr that shows how far it is."""
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.publisher import Publisher
-    from events.registry import open_registry
     from processors.rebuild.progress import Progress
     from projections.live.store import LiveStore
 
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
         with counted("folding", "events") as moved:
             progress = Progress(lambda done, total: moved(done, total, progress.folded))

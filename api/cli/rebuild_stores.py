@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -12,8 +11,8 @@ import typer
 from api.cli.archive import archive_in
 from api.cli.bar import counted
 from api.cli.exits import CommandError, Exit, run
+from api.cli.garbage import collect_seldom
 from api.cli.output import print_facts, print_table, remark
-from api.cli.work import COLLECT_GARBAGE_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -58,8 +57,7 @@ def rebuilt(work: Callable[[Moved], Coroutine[Any, Any, T]]) -> T:
     """What a rebuild comes to, with a bar on stderr."""
     import uvloop
 
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     with counted("writing and proving", "events") as moved:
         return run(work(moved), uvloop.new_event_loop)
 

@@ -88,16 +88,15 @@ async def _planned(settings: Settings, policies: Policies) -> Plan:
 
 async def _applied(settings: Settings, policies: Policies, actor: str) -> list[Outcome]:
     from events.broker import create_topics
-    from events.codec import Codec
+    from events.codec import open_codec
     from events.publisher import Publisher, wall_clock_ms
     from events.reader import LogReader
-    from events.registry import open_registry
     from projections.retention.apply import apply as carry_out
     from projections.retention.audit import Journal
     from projections.retention.inventory import planned
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     await create_topics(log)
     async with _stores(settings) as stores, Publisher(log, codec) as publisher:
         found, _ = await planned(stores, policies, wall_clock_ms() * 1000)
@@ -110,13 +109,12 @@ async def _applied(settings: Settings, policies: Policies, actor: str) -> list[O
 async def _stores(settings: Settings) -> AsyncIterator[Stores]:
     """The stores that are configured, and every projection that must have consumed what goes."""
     from api.sinks import open_sinks, sink_names
-    from events.codec import Codec
-    from events.registry import open_registry
+    from events.codec import open_codec
     from projections.live.store import LiveStore
     from projections.retention.inventory import Stores
 
     log = settings.log
-    codec = Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    codec = open_codec(log)
     sinks = open_sinks(settings, codec, sink_names(settings))
     try:
         async with LiveStore(settings.live) as live:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 from typing import Annotated
 
 import typer
 
 from api.cli.exits import CommandError, Exit
+from api.cli.garbage import collect_seldom
 
 GARBAGE_AFTER_OBJECTS = 30_000
 
@@ -46,8 +46,7 @@ def serve(
     for ordered in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ordered, lambda *_: None)
     # A batch makes thousands of objects and no cycles: looking for cycles that often took a fifth of the time.
-    gc.freeze()
-    gc.set_threshold(GARBAGE_AFTER_OBJECTS, 20, 50)
+    collect_seldom(GARBAGE_AFTER_OBJECTS)
     server = uvicorn.Server(config)
     server.run()
     if not server.started:

@@ -61,15 +61,12 @@ async def _sink(settings: Settings, names: list[str]) -> None:
     import structlog
 
     from api.sinks import open_sinks
-    from events.codec import Codec
-    from events.registry import open_registry
+    from events.codec import open_codec
     from processors.sinks.app import run_sinks
     from processors.sinks.compacting import compact_now_and_then
 
     log = structlog.get_logger("interlock.sink")
-    codec = Codec(
-        open_registry(settings.log.registry_url, settings.log.topic_prefix, settings.log.schemas_folder)
-    )
+    codec = open_codec(settings.log)
     stopping = asyncio.Event()
     for ordered in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ordered, stopping.set)

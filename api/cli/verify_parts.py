@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from api.cli.exits import CommandError, Exit, run
-from api.cli.work import COLLECT_GARBAGE_AFTER
+from api.cli.garbage import collect_seldom
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -44,13 +43,11 @@ def numbers_of(settings: Settings, partitions: list[int] | None) -> list[int]:
 
 def codec_of(settings: Settings) -> Codec:
     """Of the log's schemas; much is decoded with it, so garbage is collected seldom from now on."""
-    from events.codec import Codec
-    from events.registry import open_registry
+    from events.codec import open_codec
 
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     log = settings.log
-    return Codec(open_registry(log.registry_url, log.topic_prefix, log.schemas_folder))
+    return open_codec(log)
 
 
 def pace(what: str, records: int, took_s: float) -> tuple[str, str]:

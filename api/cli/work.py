@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli.exits import run
+from api.cli.garbage import collect_seldom
 
 if TYPE_CHECKING:
     from api.settings import Settings
-
-COLLECT_GARBAGE_AFTER = (5_000, 20, 50)
-"""Thresholds of Python's collector of cycles. A batch makes thousands of objects and no cycles, and what a worker
-remembers lives long: with the defaults a fifth of its time went into looking through it. The requests of small batches
-do leave cycles: were 50,000 to gather, collecting them would hold up an open breaker for 100 ms.
-"""
 
 
 def work(
@@ -52,8 +46,7 @@ async def _work(settings: Settings) -> None:
 
     from processors.app import run_worker
 
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     log = structlog.get_logger("interlock.worker")
     working = asyncio.ensure_future(
         run_worker(

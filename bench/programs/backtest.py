@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import resource
 import sys
@@ -11,7 +10,7 @@ from dataclasses import replace
 
 import uvloop
 
-from api.cli.work import COLLECT_GARBAGE_AFTER
+from api.cli.garbage import collect_seldom
 from bench.usage_records import DEPLOYMENTS, monthly_budgets
 from events.codec import Codec
 from events.provider_changed import BreakerPolicy
@@ -43,8 +42,7 @@ async def backtest(log: LogSettings) -> dict[str, object]:
         tuple(budgets),
         Prices(from_list=True),
     )
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     cpu_s, wall_s = time.process_time(), time.monotonic()
     outcome = await Backtest(log, reader, codec, policy).run()
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import time
@@ -10,7 +9,7 @@ import time
 import structlog
 import uvloop
 
-from api.cli.work import COLLECT_GARBAGE_AFTER
+from api.cli.garbage import collect_seldom
 from events.codec import Codec
 from events.publisher import Publisher
 from events.registry import FolderRegistry
@@ -25,8 +24,7 @@ from projections.settings import LiveSettings
 async def rebuild(log: LogSettings, live: LiveSettings) -> dict[str, object]:
     """CPU from the beginning of the rebuild to its end, the comparison and the cut-over included."""
     codec = Codec(FolderRegistry())
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     async with Publisher(log, codec) as publisher, LiveStore(live) as store:
         cpu_s = time.process_time()
         one = Rebuild(log, store, codec, publisher, Options(), Progress(lambda *_: None), lambda _: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import sys
 import time
@@ -13,7 +12,7 @@ import structlog
 import uvloop
 from prometheus_client import Counter
 
-from api.cli.work import COLLECT_GARBAGE_AFTER
+from api.cli.garbage import collect_seldom
 from events.codec import Codec
 from events.publisher import Publisher
 from events.registry import FolderRegistry
@@ -31,8 +30,7 @@ PAUSE_S = 1.0
 async def watch(log: LogSettings, live: LiveSettings, seconds: float) -> dict[str, object]:
     """As a worker does that owns all slots."""
     codec = Codec(FolderRegistry())
-    gc.freeze()
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+    collect_seldom()
     slots = [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(log.partitions)]
     async with Publisher(log, codec) as publisher:
         settings = VerifySettings(pause_s=PAUSE_S)

@@ -30,8 +30,6 @@ from tests.integration.retention.place import (
     usage_over_months,
 )
 
-pytestmark = pytest.mark.any_broker
-
 QUARTER = "store: history\ntopics: [usage]\nolder_than: 90d\n"
 
 
