@@ -15,7 +15,8 @@ from processors.rebuild.store_plan import StorePart, StorePlan, parts_of_store, 
 from processors.rebuild.store_rebuild import StoreRebuild
 from processors.rebuild.store_writing import StoreWriting
 from processors.verify.history import HistoryFound, HistoryProof
-from projections.history.beside import Beside, beside, next_of, session_of
+from projections.history.beside import Beside, beside, next_of
+from projections.history.session import session_of
 from projections.history.settings import HistorySettings
 from projections.history.side_by_side import MonthCompared, side_by_side
 from projections.history.sink import HistorySink

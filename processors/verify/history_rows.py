@@ -7,24 +7,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import orjson
 
 from events.positions import Partition
-from projections.errors import SinkUnavailableError
+from projections.history.session import Session, session_of
 from projections.history.settings import HistorySettings
 from projections.history.tables import Column, Table
 
 ROWS_AT_ONCE = 2_000
-ANSWERED_WITHIN_S = 3_600.0
-"""One question: to sort the rows of a partition, or to sum them up, takes a while."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Document = dict[str, Any]
 
 
@@ -32,7 +27,7 @@ Document = dict[str, Any]
 class Snapshot:
     """One read-only transaction: all that is asked of it is of one instant, whatever the sink writes meanwhile."""
 
-    connection: Connection
+    connection: Session
 
     async def checkpoints(self) -> dict[Partition, int]:
         """The next offset of every partition."""
@@ -82,30 +77,11 @@ class Snapshot:
 @asynccontextmanager
 async def snapshot(settings: HistorySettings) -> AsyncIterator[Snapshot]:
     """A connection of its own, for as long as it takes. SinkUnavailableError when Postgres is away or has no history."""
-    if settings.postgres_dsn is None:
-        raise SinkUnavailableError(
-            "no history is configured: set history.postgres_dsn (INTERLOCK_HISTORY__POSTGRES_DSN)"
-        )
-    try:
-        connection = await asyncpg.connect(
-            settings.postgres_dsn,
-            timeout=settings.connect_timeout_s,
-            command_timeout=ANSWERED_WITHIN_S,
-            server_settings={
-                "application_name": "interlock-verify",
-                "search_path": settings.schema_name,
-                "timezone": "UTC",
-            },
-        )
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield Snapshot(connection)
-        finally:
-            await connection.close(timeout=settings.connect_timeout_s)
-    except _AWAY as error:
-        raise SinkUnavailableError(
-            f"the history cannot be read: {str(error).strip() or type(error).__name__}"
-        ) from error
+    async with (
+        session_of(settings, "interlock-verify") as session,
+        session.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield Snapshot(session)
 
 
 def time_us(instant: datetime) -> int:

@@ -12,25 +12,19 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from zlib import crc32
 
-import asyncpg
-
 from events.positions import Partition
-from projections.errors import SchemaBusyError, SinkUnavailableError
+from projections.errors import SchemaBusyError
 from projections.history import months
-from projections.history.grants import Session, grant_alike
+from projections.history.grants import grant_alike
 from projections.history.migrations import migrate
+from projections.history.session import AWAY, Session, session_of
 from projections.history.settings import HistorySettings
-
-ANSWERED_WITHIN_S = 3_600.0
-"""One statement: to drop or to compare a large schema takes a while."""
 
 _REBUILD = (
     0x72656275  # "rebu": the advisory lock of those who build or switch, with a key of the schema's name
 )
 _LOCK_WAITS = 2
 """Times `write_timeout_s`: what a sink is writing has ended by then."""
-_GONE_CLIENT = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _HOLDER = """
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2
@@ -173,30 +167,6 @@ async def beside(settings: HistorySettings) -> AsyncIterator[Beside]:
         try:
             yield Beside(session, settings)
         finally:  # at once, not when the server has noticed the end of the session
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 unlock = "SELECT pg_advisory_unlock($1::integer, $2::integer)"
                 await session.execute(unlock, _REBUILD, key, timeout=settings.connect_timeout_s)
-
-
-@asynccontextmanager
-async def session_of(settings: HistorySettings, name: str) -> AsyncIterator[Session]:
-    """A connection of its own, for as long as it takes; a client that is gone is noticed within half a minute."""
-    if settings.postgres_dsn is None:
-        raise SinkUnavailableError(
-            "no history is configured: set history.postgres_dsn (INTERLOCK_HISTORY__POSTGRES_DSN)"
-        )
-    try:
-        session = await asyncpg.connect(
-            settings.postgres_dsn,
-            timeout=settings.connect_timeout_s,
-            command_timeout=ANSWERED_WITHIN_S,
-            server_settings={"application_name": name[:63], "timezone": "UTC", **_GONE_CLIENT},
-        )
-        try:
-            yield session
-        finally:
-            session.terminate()
-    except _AWAY as error:
-        raise SinkUnavailableError(
-            f"the history is away: {str(error).strip() or type(error).__name__}"
-        ) from error

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-import asyncpg
-
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from projections.history.session import Session
 
 _GRANTS = """
     WITH given AS (

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from projections.history.beside import before_of, session_of
-from projections.history.grants import Session
+from projections.history.beside import before_of
 from projections.history.months import EVENT_TABLES, ROLLUP_TABLES
+from projections.history.session import Session, session_of
 from projections.history.settings import HistorySettings
 
 _TIME = dict.fromkeys(EVENT_TABLES, "occurred_at") | dict.fromkeys(ROLLUP_TABLES, "bucket")
