@@ -31,15 +31,18 @@ _SHIFTS = tuple(range(7, 70, 7))
 
 _BYTE = ["n = raw[at]", "at += 1"]
 _INDEX = [*_BYTE, "if n > 127: n, at = wide(raw, at - 1, 32)"]
-_LONG = [
-    *_BYTE,
-    "if n > 127:",
-    "    second = raw[at]",
-    "    if second > 127: n, at = wide(raw, at - 1, 64)",
-    "    else: n, at = n - 128 | second << 7, at + 1",
-]
-"""One and two bytes are read in place: most numbers and lengths have no more."""
 _LENGTH = [*_BYTE, "if n & 129: n, at = length(raw, at - 1)", "end = at + (n >> 1)"]
+
+
+def _number(bits: int) -> Lines:
+    """One and two bytes are read in place: most numbers have no more."""
+    return [
+        *_BYTE,
+        "if n > 127:",
+        "    second = raw[at]",
+        f"    if second > 127: n, at = wide(raw, at - 1, {bits})",
+        "    else: n, at = n - 128 | second << 7, at + 1",
+    ]
 
 
 def compile_reader(writer: Any, reader: Any) -> RecordReader:
@@ -163,9 +166,9 @@ def _primitive(kind: str, target: str) -> Lines:
         case "boolean":
             return [*_BYTE, "if n > 1: refuse('no boolean', n)", f"{target} = n == 1"]
         case "int":
-            return [*_INDEX, f"{target} = (n >> 1) ^ -(n & 1)"]
+            return [*_number(32), f"{target} = (n >> 1) ^ -(n & 1)"]
         case "long":
-            return [*_LONG, f"{target} = (n >> 1) ^ -(n & 1)"]
+            return [*_number(64), f"{target} = (n >> 1) ^ -(n & 1)"]
         case "float" | "double":
             return [f"{target} = {kind}(raw, at)[0]", f"at += {4 if kind == 'float' else 8}"]
         case "bytes":
