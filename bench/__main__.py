@@ -1,4 +1,4 @@
-"""`python -m bench [--only NAME]`: tables as it goes, and in the last line one JSON object with every figure."""
+"""`python -m bench [--only NAME [--events N]]`: tables as it goes, and in the last line one JSON object with every figure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from bench import (
     breaker_check,
     fold,
     history,
+    live_slowdown,
     memory,
     open_seen,
     rebuild,
+    rebuild_5m,
     search,
     series,
     verify,
 )
-from bench.lab import Lab, open_lab
+from bench.lab import open_lab
 
-MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
+MEASURES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
     "fold": fold.run,
     "append": append.run,
     "open_seen": open_seen.run,
@@ -34,11 +36,15 @@ MEASURES: dict[str, Callable[[Lab], Awaitable[dict[str, Any]]]] = {
     "search": search.run,
     "archive": archive.run,
     "rebuild": rebuild.run,
+    "rebuild_5m": rebuild_5m.run,
+    "live_slowdown": live_slowdown.run,
     "verify": verify.run,
     "backtest": backtest.run,
     "memory": memory.run,
 }
-ONLY_WHEN_NAMED = frozenset({"memory"})
+ONLY_WHEN_NAMED = frozenset({"memory", "rebuild_5m"})
+SIZED = ("live_slowdown", "rebuild_5m")
+"""Those that can be asked for with fewer events."""
 HEADLINES = (
     "fold_vs_decode",
     "fold_vs_stock_faust",
@@ -50,17 +56,19 @@ HEADLINES = (
     "series_p95_ms",
     "search_p95_ms",
     "rebuild_vs_decode",
+    "rebuild_5m_s",
+    "live_slowdown",
     "verify_core_share",
     "backtest_events_per_s",
 )
 
 
-async def measure(names: list[str]) -> dict[str, Any]:
+async def measure(names: list[str], **sizes: int) -> dict[str, Any]:
     """Each measure on servers of its own."""
     figures: dict[str, Any] = {}
     for name in names:
         async with open_lab() as lab:
-            figures[name] = await MEASURES[name](lab)
+            figures[name] = await MEASURES[name](lab, **sizes)
     found = {key: value for each in figures.values() for key, value in each.items() if key in HEADLINES}
     return {**found, **figures}
 
@@ -68,14 +76,13 @@ async def measure(names: list[str]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", choices=sorted(MEASURES))
-    only = parser.parse_args().only
-    print(
-        json.dumps(
-            asyncio.run(
-                measure([only] if only else [name for name in MEASURES if name not in ONLY_WHEN_NAMED])
-            )
-        )
-    )
+    parser.add_argument("--events", type=int, help=f"for a quick look, with --only {' or '.join(SIZED)}")
+    asked = parser.parse_args()
+    if asked.events is not None and (asked.only not in SIZED or asked.events < 1):
+        parser.error(f"--events takes a number above 0, and goes with --only {' or '.join(SIZED)}")
+    names = [asked.only] if asked.only else [name for name in MEASURES if name not in ONLY_WHEN_NAMED]
+    sizes = {} if asked.events is None else {"events": asked.events}
+    print(json.dumps(asyncio.run(measure(names, **sizes))))
 
 
 if __name__ == "__main__":

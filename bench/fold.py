@@ -91,20 +91,23 @@ async def _result(lab: Lab, name: str, *arguments: str) -> dict[str, float]:
         return result
 
 
-async def fold(lab: Lab, log: LogSettings, live: LiveSettings) -> dict[str, float]:
-    """Let a worker fold all that is there, from its first commit of usage until its outcomes are folded too."""
+async def fold(
+    lab: Lab, log: LogSettings, live: LiveSettings, within_s: float = WITHIN_S
+) -> dict[str, float]:
+    """Let a worker fold all that is left, from its first commit of usage until its outcomes are folded too."""
     ends = await LogReader(log).ends("usage")
     async with (
         LiveStore(live) as store,
         lab.interlock(log, live, "work") as worker,
     ):
-        deadline = time.monotonic() + WITHIN_S
+        deadline = time.monotonic() + within_s
+        before = await folded(store, "usage", "usage", log.partitions)
         first: tuple[int, Used] | None = None
         while (done := await folded(store, "usage", "usage", log.partitions)) < sum(ends.values()):
             worker.check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{done} of {sum(ends.values())} events were folded in {WITHIN_S:g} s")
-            if done and first is None:
+                raise TimeoutError(f"{done} of {sum(ends.values())} events were folded in {within_s:g} s")
+            if done > before and first is None:
                 first = done, worker.used
             await asyncio.sleep(POLL_S)
         outcomes = sum((await LogReader(log).ends("outcomes")).values())

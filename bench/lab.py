@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,15 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a process took from when it was looked at first until it ended; `peak_bytes` is the most memory it held."""
+
+    cpu_s: float
+    wall_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A program that runs in a process of its own. Its output is read from the file that it goes to."""
 
@@ -57,10 +66,27 @@ class Program:
         """Memory that it holds now."""
         return int(psutil.Process(self.child.pid).memory_info().rss)
 
+    async def spent(self, within_s: float) -> Spent:
+        """What it has used, once it has ended by itself; CPU and memory are those of the last looks before that."""
+        started_s, cpu_s, peak_bytes = time.monotonic(), 0.0, 0
+        while self.child.exit_code is None and time.monotonic() < started_s + within_s:
+            with suppress(psutil.Error):
+                cpu_s, peak_bytes = self.used.cpu_s, max(peak_bytes, self.rss_bytes)
+            await asyncio.sleep(POLL_S)
+        wall_s = time.monotonic() - started_s
+        await self.child.finish(POLL_S)
+        return Spent(cpu_s, wall_s, peak_bytes)
+
     @property
     def lines(self) -> list[str]:
         """What it has printed."""
         return self.child.log_path.read_text().splitlines()
+
+    @property
+    def document(self) -> Any:
+        """The JSON that it has printed for programs; what it said aside stands before."""
+        text = self.child.log_path.read_text()
+        return json.loads(text[text.index("{\n") :])
 
     def check(self) -> None:
         """Raises when it has ended."""

@@ -30,7 +30,7 @@ async def run(lab: Lab) -> dict[str, Any]:
     await fold(lab, log, live)
     async with lab.interlock(log, live, "verify", "live", "--json") as program:
         await program.child.finish(SECONDS)
-        whole = json.loads(program.child.log_path.read_text())
+        whole = program.document
     if not whole["equal"]:
         raise RuntimeError(f"the live state differs: {json.dumps(whole['differences'])[:2000]}")
     async with lab.program("verify", log.model_dump_json(), live.model_dump_json(), str(SECONDS)) as program:
