@@ -15,13 +15,13 @@ from bench import (
     breaker_check,
     fold,
     history,
-    live_slowdown,
     memory,
     open_seen,
     rebuild,
     rebuild_5m,
     search,
     series,
+    slowdown,
     verify,
 )
 from bench.lab import open_lab
@@ -37,13 +37,13 @@ MEASURES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
     "archive": archive.run,
     "rebuild": rebuild.run,
     "rebuild_5m": rebuild_5m.run,
-    "live_slowdown": live_slowdown.run,
+    "slowdown": slowdown.run,
     "verify": verify.run,
     "backtest": backtest.run,
     "memory": memory.run,
 }
 ONLY_WHEN_NAMED = frozenset({"memory", "rebuild_5m"})
-SIZED = ("live_slowdown", "rebuild_5m")
+SIZED = ("rebuild_5m", "slowdown")
 """Those that can be asked for with fewer events."""
 HEADLINES = (
     "fold_vs_decode",

@@ -18,6 +18,11 @@ def test_every_key_of_the_last_line_is_explained() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(HEADLINES)
 
 
+def test_no_key_has_the_name_of_a_measure() -> None:
+    """Both stand beside each other in the last line, and one would take the place of the other."""
+    assert not set(HEADLINES) & MEASURES.keys()
+
+
 def test_what_the_whole_run_leaves_out_is_named_with_its_command() -> None:
     """Nobody has to read the code to find a measure that is long."""
     named = set(re.findall(r"`(?:make bench )?ONLY=(\w+)`", PAGE))
