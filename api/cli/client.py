@@ -80,6 +80,12 @@ class ApiClient:
             )
         except httpx.InvalidURL as error:
             raise CommandError(f"{self.url} is no URL: {error}", Exit.USAGE) from None
+        except httpx.ReadTimeout:
+            raise CommandError(
+                f"the API at {self.url} took the question and has not answered within {TIMEOUT_S:g} s: ask "
+                f"{self.url}/health/readiness what it waits for",
+                Exit.UNAVAILABLE,
+            ) from None
         except httpx.HTTPError as error:
             raise CommandError(
                 f"no API answers at {self.url} ({error!r}): start one with `interlock up` or `interlock serve`, or give --api",

@@ -40,13 +40,7 @@ def list_letters(
 
     settings = load_settings()
     letters = [one for one in run(_letters(settings)) if redriven or not one.redriven]
-    letters = _wanted(letters, settings, reason, topic)
-    if as_json:
-        print_json([_facts(one, settings) for one in letters])
-        return
-    columns = ("letter", "record", "reason", "detail")
-    cells = [(one.letter_id, _place(one, settings), one.reason, one.detail[:120]) for one in letters]
-    print_table(columns, cells, empty="no dead letters")
+    _print_letters(_wanted(letters, settings, reason, topic), settings, as_json)
 
 
 @app.command(epilog="Example: interlock dead-letters show 3f0c9f0e-…")
@@ -70,7 +64,7 @@ def show(
 
 
 @app.command(
-    epilog="Examples: interlock dead-letters redrive --all  ·  interlock dead-letters redrive --reason unknown_schema"
+    epilog="Examples: interlock dead-letters redrive --all --dry-run  ·  interlock dead-letters redrive --reason unknown_schema"
 )
 def redrive(
     *,
@@ -79,6 +73,9 @@ def redrive(
     reason: Reason = None,
     topic: Topic = None,
     actor: Annotated[str, typer.Option(envvar="USER", help="Who does it; noted on the log.")] = "operator",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show which letters it would be, and append nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Append the records of letters to their topics again, once the cause is gone."""
@@ -87,13 +84,30 @@ def redrive(
     if letter_id is None and not every and reason is None and topic is None:
         raise CommandError("say which: a letter's id, --reason, --topic or --all", Exit.USAGE)
     settings = load_settings()
-    outcome = run(_redrive(settings, letter_id, reason, topic, actor))
+    letters = run(_letters(settings))
+    if letter_id is not None:
+        chosen = [_find(letters, letter_id)]
+    else:
+        chosen = _wanted([one for one in letters if not one.redriven], settings, reason, topic)
+    if dry_run:
+        _print_letters(chosen, settings, as_json)
+        return
+    outcome = run(_redrive(settings, chosen, actor))
     if as_json:
         print_json(outcome)
         return
     say(f"{len(outcome['redriven'])} records appended again")
     for one in outcome["kept"]:
         say(f"{one['letter_id']} stays: {one['why']}")
+
+
+def _print_letters(letters: list[Letter], settings: Settings, as_json: bool) -> None:
+    if as_json:
+        print_json([_facts(one, settings) for one in letters])
+        return
+    columns = ("letter", "record", "reason", "detail")
+    cells = [(one.letter_id, _place(one, settings), one.reason, one.detail[:120]) for one in letters]
+    print_table(columns, cells, empty="no dead letters")
 
 
 async def _letters(settings: Settings) -> list[Letter]:
@@ -106,20 +120,13 @@ async def _letters(settings: Settings) -> list[Letter]:
     return await read_letters(LogReader(log), codec)
 
 
-async def _redrive(
-    settings: Settings, letter_id: str | None, reason: str | None, topic: str | None, actor: str
-) -> dict[str, Any]:
+async def _redrive(settings: Settings, chosen: list[Letter], actor: str) -> dict[str, Any]:
     from api.ingest import wall_clock_us
     from events.codec import open_codec
     from events.dead_letters import LetterNotFoundError, redrive
     from events.publisher import Publisher
 
     log = settings.log
-    letters = await _letters(settings)
-    if letter_id is not None:
-        chosen = [_find(letters, letter_id)]
-    else:
-        chosen = _wanted([one for one in letters if not one.redriven], settings, reason, topic)
     outcome: dict[str, Any] = {"redriven": [], "kept": []}
     codec = open_codec(log)
     with progress("redriving", len(chosen)) as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from fastapi import APIRouter
@@ -27,9 +28,9 @@ router = APIRouter(prefix="/v1", tags=["status"])
 async def show_status(ports: InPorts, look: InLook) -> StatusView:
     """How far each slot is, who owns it, and how far it is behind the log. Answers also when a part is away."""
     problems: list[str] = []
-    ends = await log_ends(ports, problems)
+    # At once: while the log is away each of them waits for as long as a request to it may take.
+    ends, sinks = await asyncio.gather(log_ends(ports, problems), sink_positions(ports, problems))
     slots = await slot_views(ports, look.store, ends, problems)
-    sinks = await sink_positions(ports, problems)
     lag = None
     if ends is not None and not any(slot.lag is None for slot in slots) and slots:
         lag = sum(records for slot in slots for records in (slot.lag or {}).values())
@@ -61,14 +62,16 @@ def all_partitions(partitions: int) -> list[Partition]:
 async def sink_positions(ports: Ports, problems: list[str]) -> dict[str, dict[Partition, int]]:
     """How far each configured sink is, as its group says: so it is known also while the store is away."""
     wanted = all_partitions(ports.settings.log.partitions)
-    found: dict[str, dict[Partition, int]] = {}
-    for name in sink_names(ports.settings):
+
+    async def committed(name: str) -> dict[Partition, int]:
         try:
-            found[name] = await ports.log.groups.committed(group_of(ports.settings.log, name), wanted)
+            return await ports.log.groups.committed(group_of(ports.settings.log, name), wanted)
         except LogUnavailableError as error:
             problems.append(str(error))
-            found[name] = {}
-    return found
+            return {}
+
+    names = sink_names(ports.settings)
+    return dict(zip(names, await asyncio.gather(*map(committed, names)), strict=True))
 
 
 async def log_ends(ports: Ports, problems: list[str]) -> dict[Partition, int] | None:
@@ -90,4 +93,25 @@ async def slot_views(
     except LiveUnavailableError as error:
         problems.append(str(error))
         return []
+    if ends is not None:
+        folded = {
+            partition: checkpoints[slot].next_offsets.get(partition.topic, 0)
+            for slot in slots
+            for partition in slot.partitions
+        }
+        problems += await beyond_the_log(ports, {one: at for one, at in folded.items() if at > ends[one]})
     return [slot_view(slot, checkpoints[slot], ends) for slot in slots]
+
+
+async def beyond_the_log(ports: Ports, folded: Mapping[Partition, int]) -> list[str]:
+    """What was folded and is not on the log. Asked again: the log may have grown while the slots were read."""
+    try:
+        ends = await ports.log.ends.ends(folded) if folded else {}
+    except LogUnavailableError as error:
+        return [str(error)]
+    return [
+        f"{partition} is folded up to {offset:,}, and the log ends at {ends[partition]:,}: it was replaced, or has "
+        "lost records (docs/runbooks.md, Broker lost)"
+        for partition, offset in sorted(folded.items())
+        if offset > ends[partition]
+    ]

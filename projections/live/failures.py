@@ -20,9 +20,9 @@ from projections.errors import BrokenInvariantError, LiveUnavailableError, Proje
 REDIS_FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 """All that a call of the client may raise."""
 
-# A server that is gone, starting or failing over; one that is full or held up by a script. It will get better.
+# A server that is gone, starting or failing over; one that is read-only or held up by a script. It will get better.
 _AWAY = (RedisConnectionError, RedisTimeoutError, ClusterError, RedisClusterException, OSError, TimeoutError)
-_BUSY = (OutOfMemoryError, ReadOnlyError, TryAgainError)
+_BUSY = (ReadOnlyError, TryAgainError)
 _BUSY_CODE = re.compile(r"(?:^|: )(?:BUSY|MISCONF|NOREPLICAS|UNKILLABLE) ")
 
 
@@ -31,6 +31,8 @@ def in_our_terms(error: BaseException, url: str) -> ProjectionError:
     where = f"Redis at {_without_password(url)}"
     if isinstance(error, _AWAY):
         return LiveUnavailableError(f"{where} does not answer: {str(error) or type(error).__name__}")
+    if isinstance(error, OutOfMemoryError):
+        return LiveUnavailableError(f"{where} is full, raise its maxmemory: {error}")
     if isinstance(error, _BUSY) or _BUSY_CODE.search(str(error)):
         return LiveUnavailableError(f"{where} cannot serve now: {error}")
     return BrokenInvariantError(f"{where} refused a command: {error}")

@@ -245,6 +245,11 @@ async def test_dead_letters_are_listed_shown_and_redriven(console: Console) -> N
     assert "no event" in shown.out
     assert (await console.run("dead-letters", "show", "nonsense")).code == 4
     assert (await console.run("dead-letters", "redrive")).code == 2
+    planned = ("dead-letters", "redrive", "--reason", "bad_magic", "--dry-run", "--json")
+    assert (await console.succeeds(*planned)).json == [letter]
+    assert (await console.succeeds("dead-letters", "list", "--reason", "bad_magic", "--json")).json == [
+        letter
+    ]
     outcome = (await console.succeeds("dead-letters", "redrive", letter["letter_id"], "--json")).json
     assert [one["letter_id"] for one in outcome["redriven"]] == [letter["letter_id"]]
     left = (await console.succeeds("dead-letters", "list", "--redriven", "--json")).json

@@ -17,6 +17,11 @@ from embedded.broker import BrokerServer
 from embedded.kafka import KafkaServer
 from events.broker import create_topics
 from events.errors import EventsError
+from projections.archive.settings import ArchiveSettings
+from projections.history.settings import HistorySettings
+from projections.live.commit import Commit
+from projections.live.slots import Slot
+from projections.live.store import LiveStore
 from tests.cloud_events import usage
 from tests.integration.api.world import World, api_alone, new_name, settings_of, worker
 from tests.integration.conftest import log_server
@@ -26,6 +31,7 @@ from tests.integration.registry_server import registry_server
 WAITS_S = 3.0
 BOUND_S = 20.0
 """Much more than any of the settings' bounds, for the machine may be busy; less than a client would wait."""
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 @dataclass(slots=True)
@@ -108,6 +114,32 @@ async def test_a_killed_broker_is_503_and_its_return_202(place: Place) -> None:
         await created(world)
         await eventually(answers(lambda: world.send(usage()), 202))
         await eventually(answers(lambda: world.http.get("/health/readiness"), 200))
+
+
+async def test_a_status_without_a_log_waits_once(place: Place, tmp_path: Path) -> None:
+    """However many sinks there are: a broker that takes no connection and refuses none holds all questions at once."""
+    sinks = {"archive": ArchiveSettings(folder=tmp_path), "history": HistorySettings(postgres_dsn=NOWHERE)}
+    settings = settings_of(place.log.address, place.live, within_s=BOUND_S / 3).model_copy(update=sinks)
+    await create_topics(settings.log)
+    async with api_alone(settings) as world:
+        assert (await world.http.get("/v1/status")).json()["problems"] == []
+        place.log.child.send(signal.SIGSTOP)
+        status = (await bounded(world.http.get("/v1/status"))).json()
+        assert (status["log_ends"], len(status["problems"])) == (None, 3)
+        place.log.child.send(signal.SIGCONT)
+
+
+async def test_a_status_names_what_was_folded_and_is_not_on_the_log(
+    log_address: str, live: LiveServer
+) -> None:
+    """A lag of 0 alone would look as if all were well with a log that was replaced by an empty one."""
+    settings = settings_of(log_address, live)
+    await create_topics(settings.log)
+    async with LiveStore(settings.live) as store, api_alone(settings) as world:
+        lease = await store.acquire(Slot("usage", 1), "ann")
+        await store.commit(lease, Commit({"usage": (0, 5)}, {}, (), clock_us=1))
+        [problem] = (await world.http.get("/v1/status")).json()["problems"]
+        assert problem.startswith("usage-1 is folded up to 5, and the log ends at 0: it was replaced")
 
 
 async def test_a_killed_live_store_is_503_and_comes_back_with_its_state(

@@ -107,7 +107,7 @@ async def test_full_server_is_unavailable_and_writes_nothing(tmp_path: Path) -> 
     ):
         lease = await store.acquire(USAGE, "ann")
         await client.config_set("maxmemory", "1")
-        with pytest.raises(LiveUnavailableError, match="cannot serve now"):
+        with pytest.raises(LiveUnavailableError, match="is full, raise its maxmemory"):
             await store.commit(lease, usage(0, 5, {"budgets:acme": b"x"}))
         await client.config_set("maxmemory", "0")
         await store.commit(lease, usage(0, 5, {"budgets:acme": b"x"}))
