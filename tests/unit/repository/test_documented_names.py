@@ -1,4 +1,4 @@
-"""What the documents tell people to type, set, ask for and look into exists."""
+"""What the documents and messages tell people to type, set, ask for and look into exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from api.cli.app import app
 from api.cli.exits import Exit
 from api.reference import written
 from api.settings import NOT_SETTINGS
-from tests.unit.repository.checkout import PACKAGES, ROOT
+from tests.unit.repository.checkout import PACKAGES, ROOT, tracked_files
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 INTERLOCK: Any = get_command(app)
@@ -25,20 +25,28 @@ FENCED = re.compile(r"^```(?:sh|)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(?:[A-Z_]+=\S+ )*interlock ([a-z][^`\n]*)`")
 TYPED = re.compile(
-    r"^(?:[A-Z_]+=\S+ )?(?:docker compose exec \w+ |\.venv/bin/)?interlock ([^#\n]*)", re.MULTILINE
+    r"^(?:ExecStart=|[\d*/ ]{9,})?(?:[A-Z_]+=\S+ )*(?:docker compose exec \w+ |\.venv/bin/)?interlock ([^#\n]*)",
+    re.MULTILINE,
 )
+FILLED_IN = re.compile(r"[{|]")
+"""Begins what a message says only when it is made, and further choices."""
 SOURCE = re.compile(r"`((?:api|bench|demo|embedded|events|processors|projections|schemas|tests)/[\w/.]*)`")
 ANCHOR = re.compile(r"\]\(([\w./-]*\.md)?#([\w-]+)\)")
 
 
 def commands() -> Iterator[tuple[Path, str, bool]]:
-    """Each `interlock ...` of a page: its words, and whether it is one to type in as it stands."""
+    """Each `interlock ...` of a page, and of a message: its words, and whether it is one to type in as it stands."""
     for page in PAGES:
         text = page.read_text()
         yield from (
             (page, found.strip(), True) for block in FENCED.findall(text) for found in TYPED.findall(block)
         )
         yield from ((page, found, False) for found in INLINE.findall(FENCED.sub("", text)))
+    for source in tracked_files():
+        if source.suffix == ".py" and source.relative_to(ROOT).parts[0] in PACKAGES:
+            yield from (
+                (source, FILLED_IN.split(found)[0], False) for found in INLINE.findall(source.read_text())
+            )
 
 
 def leaf_of(words: list[str]) -> tuple[Any, list[str]]:
