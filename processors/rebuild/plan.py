@@ -81,5 +81,6 @@ def _check(part: Part) -> None:
         )
     if part.end > part.held.end:
         raise LogEndsEarlyError(
-            f"the live generation has folded {place} up to {part.end}, and the log ends at {part.held.end}: it is another log"
+            f"the live generation has folded {place} up to {part.end}, and the log ends at {part.held.end}: it is another log "
+            "(docs/runbooks.md, Broker lost)"
         )

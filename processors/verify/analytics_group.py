@@ -226,7 +226,8 @@ def _still_to_fold(proof: PlaceProof, now: Checkpoint | None, on_log: Range | No
     there = on_log or Range(0, 0)
     if now.reach > there.end:
         raise OtherLogError(
-            f"the analytics hold {proof.place} up to {now.reach}, and the log ends at {there.end}: it is another log"
+            f"the analytics hold {proof.place} up to {now.reach}, and the log ends at {there.end}: it is another log "
+            "(docs/runbooks.md, Broker lost)"
         )
     proof.begin(there.start)
     proof.reach, proof.tip = max(proof.reach, now.reach), now.tip

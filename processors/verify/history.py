@@ -105,7 +105,8 @@ async def _wanted(reader: LogReader, checkpoints: Mapping[Partition, int]) -> di
             on_log = ranges.get(place.number, Range(0, 0))
             if end > on_log.end:
                 raise OtherLogError(
-                    f"the history holds {place} up to {end}, and the log ends at {on_log.end}: it is another log"
+                    f"the history holds {place} up to {end}, and the log ends at {on_log.end}: it is another log "
+                    "(docs/runbooks.md, Broker lost)"
                 )
             wanted[place] = Range(min(on_log.start, end), end)
     return wanted

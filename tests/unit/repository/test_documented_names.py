@@ -31,6 +31,7 @@ TYPED = re.compile(
 FILLED_IN = re.compile(r"[{|]")
 """Begins what a message says only when it is made, and further choices."""
 SOURCE = re.compile(r"`((?:api|bench|demo|embedded|events|processors|projections|schemas|tests)/[\w/.]*)`")
+HEADING_NAMED = re.compile(r"\((docs/\w+\.md), ([A-Z][\w ]+)\)")
 ANCHOR = re.compile(r"\]\(([\w./-]*\.md)?#([\w-]+)\)")
 
 
@@ -132,3 +133,17 @@ def test_every_link_to_a_heading_finds_it() -> None:
             text = (page.parent / target if target else page).read_text()
             headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, page
+
+
+def test_a_page_that_a_message_names_has_that_heading() -> None:
+    """A message says `(docs/page.md, Heading)` when what is to be done does not fit into a line."""
+    named = {
+        found
+        for source in tracked_files()
+        if source.suffix == ".py" and source.relative_to(ROOT).parts[0] in PACKAGES
+        for found in HEADING_NAMED.findall(source.read_text())
+    }
+    assert ("docs/runbooks.md", "Broker lost") in named
+    assert not [
+        (page, heading) for page, heading in named if f"# {heading}\n" not in (ROOT / page).read_text()
+    ]
