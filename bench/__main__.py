@@ -1,4 +1,4 @@
-"""`python -m bench [--only NAME [--events N]]`: tables as it goes, and in the last line one JSON object with every figure."""
+"""`python -m bench [--only NAME [--events N]] [--kafka]`: tables as it goes, and in the last line one JSON object with every figure."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ HEADLINES = (
 )
 
 
-async def measure(names: list[str], **sizes: int) -> dict[str, Any]:
+async def measure(names: list[str], *, on_kafka: bool = False, **sizes: int) -> dict[str, Any]:
     """Each measure on servers of its own."""
     figures: dict[str, Any] = {}
     for name in names:
-        async with open_lab() as lab:
+        async with open_lab(on_kafka=on_kafka) as lab:
             figures[name] = await MEASURES[name](lab, **sizes)
     found = {key: value for each in figures.values() for key, value in each.items() if key in HEADLINES}
     return {**found, **figures}
@@ -77,12 +77,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", choices=sorted(MEASURES))
     parser.add_argument("--events", type=int, help=f"for a quick look, with --only {' or '.join(SIZED)}")
+    parser.add_argument(
+        "--kafka", action="store_true", help="on Apache Kafka, not on the embedded broker (Java, Maven)"
+    )
     asked = parser.parse_args()
     if asked.events is not None and (asked.only not in SIZED or asked.events < 1):
         parser.error(f"--events takes a number above 0, and goes with --only {' or '.join(SIZED)}")
     names = [asked.only] if asked.only else [name for name in MEASURES if name not in ONLY_WHEN_NAMED]
     sizes = {} if asked.events is None else {"events": asked.events}
-    print(json.dumps(asyncio.run(measure(names, **sizes))))
+    print(json.dumps(asyncio.run(measure(names, on_kafka=asked.kafka, **sizes))))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel
 
+from embedded.kafka import KafkaServer
 from embedded.process import Child, Launch
 from embedded.server import plain_environment
 from embedded.stack import EmbeddedStack, Part
@@ -109,14 +110,15 @@ class Program:
 class Lab:
     """Starts the servers; hands out settings on them that share nothing with those of another name."""
 
-    def __init__(self, stack: EmbeddedStack) -> None:
+    def __init__(self, stack: EmbeddedStack, broker: str) -> None:
         self._stack = stack
+        self._broker = broker
         self._programs = 0
 
     async def settings(self, name: str, partitions: int) -> tuple[LogSettings, LiveSettings]:
         """A log of its own, with its topics, and a live store of its own."""
         log = LogSettings(
-            bootstrap=self._stack.address(Part.BROKER),
+            bootstrap=self._broker,
             topic_prefix=f"{name}.",
             group_id=name,
             partitions=partitions,
@@ -162,12 +164,17 @@ class Lab:
 
 
 @asynccontextmanager
-async def open_lab() -> AsyncIterator[Lab]:
-    """A lab with a broker and a live store."""
+async def open_lab(*, on_kafka: bool = False) -> AsyncIterator[Lab]:
+    """A lab with a live store and a broker: the embedded one, or Apache Kafka."""
     async with AsyncExitStack() as resources:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="interlock-bench-")))
-        stack = await resources.enter_async_context(EmbeddedStack(folder, [Part.BROKER, Part.VALKEY]))
-        yield Lab(stack)
+        parts = [Part.VALKEY] if on_kafka else [Part.BROKER, Part.VALKEY]
+        stack = await resources.enter_async_context(EmbeddedStack(folder, parts))
+        if on_kafka:
+            kafka = await resources.enter_async_context(KafkaServer(folder / "kafka"))
+            yield Lab(stack, kafka.address)
+        else:
+            yield Lab(stack, stack.address(Part.BROKER))
 
 
 def _named(section: str, values: Mapping[str, Any]) -> dict[str, str]:
