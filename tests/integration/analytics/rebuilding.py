@@ -10,7 +10,6 @@ from typing import Any
 from events.positions import Partition
 from processors.rebuild.analytics import TOPICS, AnalyticsOutcome, AnalyticsRebuild
 from processors.rebuild.store_plan import StoreOptions
-from processors.sinks.runner import SinkRunner
 from projections.analytics.beside import Beside, beside
 from projections.analytics.documents import USAGE
 from projections.analytics.following import FollowingSink
@@ -20,6 +19,7 @@ from projections.analytics.settings import AnalyticsSettings
 from tests.integration.analytics.on_a_log import told, verified
 from tests.integration.live_server import eventually
 from tests.integration.rig import Rig
+from tests.integration.sinking import at_work
 
 CAUGHT_UP_WITHIN_S = 60.0
 
@@ -27,17 +27,8 @@ CAUGHT_UP_WITHIN_S = 60.0
 @asynccontextmanager
 async def sinking(rig: Rig, settings: AnalyticsSettings) -> AsyncIterator[None]:
     """A sink at work, which ends with all that the log has."""
-    sink = FollowingSink(settings, rig.codec, rig.log)
-    runner = SinkRunner(rig.log, sink)
-    task = asyncio.create_task(runner.run())
-    try:
+    async with at_work(rig.log, FollowingSink(settings, rig.codec, rig.log)):
         yield
-        runner.stop()
-        await task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await sink.close()
 
 
 @asynccontextmanager

@@ -14,13 +14,13 @@ from events.positions import Partition
 from events.provider_changed import BreakerPolicy
 from processors.rebuild.history import HistoryOutcome, HistoryRebuild
 from processors.rebuild.store_plan import StoreOptions
-from processors.sinks.runner import SinkRunner
 from processors.verify.history import HistoryProof
 from projections.history.queries.reader import HistoryReader
 from projections.history.sink import HistorySink
 from tests.integration.history.place import Place
 from tests.integration.live_server import eventually
 from tests.integration.rig import Rig
+from tests.integration.sinking import at_work
 from tests.integration.traffic import Traffic, budget, changed, checked, usage
 
 CAUGHT_UP_WITHIN_S = 30.0
@@ -48,17 +48,8 @@ async def write(rig: Rig, place: Place) -> None:
 @asynccontextmanager
 async def sinking(rig: Rig, place: Place) -> AsyncIterator[None]:
     """A sink at work, which ends with all that the log has."""
-    sink = HistorySink(place.settings, rig.codec)
-    runner = SinkRunner(rig.log, sink)
-    task = asyncio.create_task(runner.run())
-    try:
+    async with at_work(rig.log, HistorySink(place.settings, rig.codec)):
         yield
-        runner.stop()
-        await task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await sink.close()
 
 
 @asynccontextmanager
