@@ -12,6 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import isawaitable
 from itertools import pairwise
 from typing import Any, cast
 
@@ -102,7 +103,13 @@ class BatchSchema(faust.Schema[Any, Any]):
         return decode
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
+class _NoThread(driver.AIOKafkaConsumerThread):
+    """The consumer in the loop of its worker.
+
+    Faust gives it a thread and a loop of its own: then each fetch is handed over twice, and both threads wait for the
+    interpreter's lock. No batch takes the loop as long as the group waits for a heartbeat.
+    """
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = CopartitionedAssignor
@@ -144,10 +151,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             fetcher._fetch_max_wait_ms = min(MOST_FETCH_WAIT_MS, wait_ms * 2)
         return fetched
 
-    async def stop(self) -> None:
-        """Called by mode, also when a crash has ended the thread already."""
-        if not self.thread_loop.is_closed():
-            await super().stop()
+    async def start(self) -> None:
+        """Called by mode, which would start a thread."""
+        self._thread_started.set()
+        running = self._thread_running = self.parent_loop.create_future()
+        self._serving = asyncio.create_task(self._serve(), name="consumer")
+        await asyncio.wait((running, self._serving), return_when=asyncio.FIRST_COMPLETED)
+        self._thread_running = None
+        if self._serving.done():
+            self._serving.result()
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Called by Faust to hand a call over: here it is a call."""
+        result = fun(*args, **kwargs)
+        return await result if isawaitable(result) else result
+
+    async def _gather_remaining_tasks(self) -> None:
+        """The loop is not this service's own."""
 
     async def on_thread_stop(self) -> None:
         """Called by mode when the worker stops: leave the group, within a bound."""
@@ -215,7 +235,7 @@ class BatchConsumer(driver.Consumer):
     """Consumer whose messages are whole batches. `on_assigned` is told of the partitions instead of a seek."""
 
     on_assigned: Callable[[set[TP]], Awaitable[None]]
-    _thread: _ConsumerThread
+    _thread: _NoThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -223,8 +243,8 @@ class BatchConsumer(driver.Consumer):
         self._group_has: dict[TP, int] = {}
         self._read_offset = _AnyOffset()
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _NoThread:
+        return _NoThread(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, set[TP]]:
         """As Faust does, but it looks again soon when all partitions are held.

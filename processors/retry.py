@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from events.errors import BackpressureError, LogUnavailableError
 from events.publisher import PartlyAppendedError
@@ -15,6 +17,7 @@ from projections.errors import LiveUnavailableError
 
 T = TypeVar("T")
 TRANSIENT = (LogUnavailableError, LiveUnavailableError, BackpressureError, PartlyAppendedError)
+FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -26,18 +29,13 @@ async def until_done(what: str, operation: Callable[[], Awaitable[T]]) -> T:
     Meant for a worker, which has nothing better to do than wait: its partitions are not fetched meanwhile, so the lag
     shows, and it goes on without a restart.
     """
-
-    def tell(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        RETRIES.labels(what).inc()
-        _log.warning("waiting for a dependency", what=what, attempt=state.attempt_number, error=str(error))
-
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(TRANSIENT),
-        wait=wait_random_exponential(multiplier=0.05, max=LONGEST_WAIT_S),
-        before_sleep=tell,
-        reraise=True,
-    ):
-        with attempt:
+    longest_s = FIRST_WAIT_S
+    for attempt in count(1):
+        try:
             return await operation()
+        except TRANSIENT as error:
+            RETRIES.labels(what).inc()
+            _log.warning("waiting for a dependency", what=what, attempt=attempt, error=str(error))
+        await asyncio.sleep(random.uniform(0, longest_s))
+        longest_s = min(LONGEST_WAIT_S, 2 * longest_s)
     raise AssertionError("unreachable: retries without end")

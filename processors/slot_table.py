@@ -72,7 +72,11 @@ class SlotTable:
         if held is None:
             return
         task, running = held
-        putting = asyncio.ensure_future(task.queue.put((self._short(batch.topic), batch, event.ack)))
+        handed = self._short(batch.topic), batch, event.ack
+        if not task.queue.full():
+            task.queue.put_nowait(handed)
+            return
+        putting = asyncio.ensure_future(task.queue.put(handed))
         await asyncio.wait((putting, running), return_when=asyncio.FIRST_COMPLETED)
         putting.cancel()
 
