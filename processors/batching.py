@@ -35,7 +35,7 @@ CREATE_TIME = 0
 GROUP_ANSWERS_WITHIN_S = 5.0
 NOTHING_TO_FETCH_S = 0.01
 LEAST_FETCH_WAIT_MS = 10
-MOST_FETCH_WAIT_MS = 1000
+MOST_FETCH_WAIT_MS = 8_000
 """The long poll begins short: aiokafka keeps one fetch in flight per broker, so a partition that was just read is asked
 for again only when the long poll for the idle others has ended. The embedded broker takes the same figure as a deadline
 for reading, and answers with nothing when a partition of many small batches takes longer: then it is doubled."""

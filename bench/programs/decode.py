@@ -15,6 +15,7 @@ from events.catalogue import TOPICS
 from events.codec import HEADER_BYTES
 from events.registry import FolderRegistry
 from events.settings import LogSettings
+from processors.batching import MOST_FETCH_WAIT_MS
 
 MAX_RECORDS = 5_000
 
@@ -22,7 +23,9 @@ MAX_RECORDS = 5_000
 async def decode(log: LogSettings) -> dict[str, float]:
     """Read the usage topic to its end; measured from the first fetch that brought something to the last."""
     schema = FolderRegistry().newest(TOPICS["usage"])[1].plain
-    consumer = AIOKafkaConsumer(bootstrap_servers=log.bootstrap, group_id=None, fetch_max_wait_ms=1_000)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=log.bootstrap, group_id=None, fetch_max_wait_ms=MOST_FETCH_WAIT_MS
+    )
     await consumer.start()
     try:
         places = [TopicPartition(log.full_name("usage"), number) for number in range(log.partitions)]
