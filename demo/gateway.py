@@ -39,7 +39,7 @@ from projections.live.store import LiveStore
 
 MAX_ATTEMPTS = 3
 MAX_IN_FLIGHT = 500
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 START_POLL_S = 0.005
 BOUND_S = 600.0
 

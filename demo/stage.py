@@ -24,8 +24,8 @@ from projections.history.settings import HistorySettings
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
-WORKERS_WITHIN_S = 30.0
-GATEWAYS_WITHIN_S = 30.0
+WORKERS_WITHIN_S = 90.0
+GATEWAYS_WITHIN_S = 90.0
 STOP_WITHIN_S = 5.0
 FOLDED_WITHIN_S = 60.0
 WATCH_S = 0.2
