@@ -32,7 +32,7 @@ from projections.backup.create import parts_of
 from projections.backup.manifest import Backup
 from projections.backup.restore import tell_group, until
 from projections.history.sink import HistorySink
-from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.slots import FOLDED_TOPICS, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 
 STOP_WITHIN_S = 5.0
@@ -88,12 +88,13 @@ class Drill:
 
     async def _until_back(self, settings: Settings, worker: Child, sink: Child) -> None:
         """Worker and sink begin at once; what the history takes longer than the live state is its phase."""
-        asked = HistorySink(settings.history, _codec(settings))
-        folded = {topic for topics in TOPICS_OF_LEAD.values() for topic in topics}
+        asked = HistorySink(settings.history, _codec(settings), settings.log)
         try:
             async with LiveStore(settings.live) as store:
                 with self._timed(LIVE_BACK, back=True):
-                    await worker.until(lambda: self._covered(self._folded(store), folded), self.within_s)
+                    await worker.until(
+                        lambda: self._covered(self._folded(store), FOLDED_TOPICS), self.within_s
+                    )
             with self._timed(HISTORY_BACK, back=True):
                 await sink.until(lambda: self._covered(asked.positions(), asked.topics), self.within_s)
         finally:

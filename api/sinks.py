@@ -36,7 +36,7 @@ def open_sinks(settings: Settings, codec: Codec, names: Collection[str]) -> list
 def _history(settings: Settings, codec: Codec) -> Sink:
     from projections.history.sink import HistorySink
 
-    return HistorySink(settings.history, codec)
+    return HistorySink(settings.history, codec, settings.log)
 
 
 def _analytics(settings: Settings, codec: Codec) -> Sink:

@@ -28,6 +28,7 @@ from events.partitioner import partition_of
 from events.positions import Partition
 from events.reader import LogRecord
 from events.registry import FolderRegistry
+from events.settings import LogSettings
 from projections.history.database import Database
 from projections.history.recent import Recent
 from projections.history.rows import Batch, RowReader
@@ -112,7 +113,7 @@ def _lanes(codec: Codec, partitions: int) -> Lanes:
 
 async def _written(settings: HistorySettings, codec: Codec, lanes: Lanes) -> float:
     """Rows per second by the sink."""
-    sink = HistorySink(settings, codec)
+    sink = HistorySink(settings, codec, LogSettings(partitions=len(lanes)))
 
     async def lane(number: int, batches: list[list[LogRecord]]) -> None:
         place = Partition("usage", number)
@@ -131,7 +132,7 @@ async def _written(settings: HistorySettings, codec: Codec, lanes: Lanes) -> flo
 
 async def _copied(settings: HistorySettings, codec: Codec, lanes: Lanes) -> float:
     """Rows per second by COPY alone."""
-    ready_rows = [_rows(codec, number, batches) for number, batches in enumerate(lanes)]
+    ready_rows = [_rows(codec, number, len(lanes), batches) for number, batches in enumerate(lanes)]
     database = Database(settings)
     await _bare_table(settings)
 
@@ -149,15 +150,17 @@ async def _copied(settings: HistorySettings, codec: Codec, lanes: Lanes) -> floa
         await database.close()
 
 
-def _rows(codec: Codec, number: int, batches: list[list[LogRecord]]) -> list[list[tuple[Any, ...]]]:
-    reader = RowReader(USAGE, codec)
+def _rows(
+    codec: Codec, number: int, partitions: int, batches: list[list[LogRecord]]
+) -> list[list[tuple[Any, ...]]]:
+    reader = RowReader(USAGE, codec, LogSettings(partitions=partitions))
     place = Partition("usage", number)
     return [list(reader.rows(place, Batch(batch), Recent())) for batch in batches]
 
 
 async def _bare_table(settings: HistorySettings) -> None:
     """The table of calls as the history has it, with nothing but its primary key."""
-    sink = HistorySink(settings, Codec(FolderRegistry()))
+    sink = HistorySink(settings, Codec(FolderRegistry()), LogSettings())
     await sink.open(Partition("usage", 0))
     await sink.close()
     session = await asyncpg.connect(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from events.alert_raised import AlertKind, AlertRaised
+from events.bounds import Bounds
 from events.breaker_transitioned import BreakerTransitioned
 from events.catalogue import TOPICS
 from events.codec import Codec
@@ -14,22 +15,11 @@ from events.errors import InvalidEventError
 from events.outcomes_observed import OutcomesObserved
 from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
-from processors.bounds import Bounds
 from processors.dedupe import Horizon, Seen
 from processors.usage.soundness import USAGE, Deployment, Soundness
 
 Hints = Mapping[str, int]
 """By `topic.partition`, where to begin to look for derived events that are on the log already."""
-
-
-def checked_event(topic_name: str, record: LogRecord, codec: Codec, bounds: Bounds) -> Event:
-    """The event of a record, after every check: schema, values, size, key, partition and time."""
-    topic = TOPICS[topic_name]
-    bounds.check_form(record)
-    event = codec.decode(topic, record.value)
-    bounds.check_key(record.key, topic.key_of(event), topic.key_field)
-    bounds.check_time(event.occurred_at, record.timestamp)
-    return event
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +83,7 @@ class Past:
                     usage = self.codec.decode_record(USAGE, record.value)
                     soundness.check(usage, record)
                     return str(usage["event_id"])
-                return checked_event(topic_name, record, self.codec, bounds).event_id
+                return bounds.event(TOPICS[topic_name], record, self.codec).event_id
             except InvalidEventError:
                 return None
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from events.alert_raised import AlertKind, AlertRaised
+from events.bounds import Bounds
 from events.breaker_transitioned import BreakerTransitioned
 from events.budget_changed import BudgetChanged
+from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError, LogUnavailableError
@@ -27,9 +29,7 @@ from processors.backtest.outcome import Alerts, Counted, Outcome
 from processors.backtest.policy import TriedPolicy
 from processors.backtest.settings_history import SettingsHistory
 from processors.backtest.usage import Cost, UsageBacktest
-from processors.bounds import Bounds
 from processors.dedupe import SLICE_MS, Seen
-from processors.recorded import checked_event
 from processors.usage.soundness import Soundness
 from projections.live import budget as budget_model
 from projections.live.budget import Budgets
@@ -277,7 +277,7 @@ class Backtest:
     def _event(self, topic: str, record: LogRecord, bounds: Bounds, kind: type[E]) -> E | None:
         """The event of a record; None for a bad one, as the workers pass over it."""
         try:
-            event = checked_event(topic, record, self.codec, bounds)
+            event = bounds.event(TOPICS[topic], record, self.codec)
         except InvalidEventError:
             self._counted = self._counted.plus(Counted(refused=1))
             return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from events.bounds import Bounds
 from events.breaker_overridden import BreakerOverridden
-from events.catalogue import TOPIC_OF_EVENT
+from events.catalogue import TOPIC_OF_EVENT, TOPICS
 from events.dead_letters import Refused
 from events.envelope import Event, deployment_name
 from events.errors import InvalidEventError
@@ -14,13 +15,12 @@ from events.provider_changed import ProviderChanged
 from events.provider_health_checked import ProviderHealthChecked
 from events.publisher import Encoded
 from processors.batching import RecordBatch
-from processors.bounds import Bounds
 from processors.breaker import desk
 from processors.breaker.desk import BreakerDesk
 from processors.dedupe import Horizon, Seen
 from processors.fold import NotYetError, Opening, Step
 from processors.health.decide import credential_alert, outcomes_of_check
-from processors.recorded import Past, checked_event
+from processors.recorded import Past
 from processors.states import Decoder, States
 from projections.live.check import CheckHealth
 from projections.live.health import DeploymentHealth
@@ -97,7 +97,7 @@ class ProviderFold:
         for record in batch.records:
             seen.tick(record.timestamp, record.offset)
             try:
-                event = checked_event(topic, record, self._codec, self._bounds)
+                event = self._bounds.event(TOPICS[topic], record, self._codec)
             except InvalidEventError as error:
                 result.refused.append(Refused(record, error))
                 continue

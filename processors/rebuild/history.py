@@ -60,7 +60,7 @@ class HistoryRebuild(StoreRebuild):
 
     async def run(self) -> HistoryOutcome:
         """Do it. SchemaBusyError when another command works on this history."""
-        sink = HistorySink(next_of(self.history), self.codec)
+        sink = HistorySink(next_of(self.history), self.codec, self.log)
         try:
             async with beside(self.history) as schemas:
                 return await self._run(schemas, sink)

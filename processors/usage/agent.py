@@ -6,20 +6,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from events.alert_raised import AlertRaised
+from events.bounds import Bounds
 from events.budget_changed import BudgetChanged
-from events.catalogue import TOPIC_OF_EVENT
+from events.catalogue import TOPIC_OF_EVENT, TOPICS
 from events.dead_letters import Refused
 from events.envelope import Event
 from events.errors import InvalidEventError
 from events.publisher import Encoded
 from events.routing_decided import RoutingDecided
 from processors.batching import RecordBatch
-from processors.bounds import Bounds
 from processors.budget.decide import alerts, days_read
 from processors.budget.headroom import Headroom
 from processors.dedupe import Horizon, Seen
 from processors.fold import NotYetError, Opening, Step
-from processors.recorded import Past, checked_event
+from processors.recorded import Past
 from processors.states import Decoder, States
 from processors.usage.observe import Source, observed
 from processors.usage.runs import Runs
@@ -151,7 +151,7 @@ class TenantFold:
         for record in batch.records:
             seen.tick(record.timestamp, record.offset)
             try:
-                event = checked_event(topic, record, self._codec, self._bounds)
+                event = self._bounds.event(TOPICS[topic], record, self._codec)
             except InvalidEventError as error:
                 refused.append(Refused(record, error))
                 continue

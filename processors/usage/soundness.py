@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from events.bounds import DAY_US, Bounds
 from events.catalogue import TOPICS
-from events.codec import from_record
 from events.envelope import MAX_LONG, MAX_TIME_US
-from events.errors import InvalidEventError
 from events.header_names import are_utf8
 from events.reader import LogRecord
-from processors.bounds import DAY_US, Bounds
+from events.usage_recorded import MAX_LATENCY_MS
 from projections.live.node import Identity
 
 USAGE = TOPICS["usage"]
-MAX_LATENCY_MS = 7 * 86_400_000
 NAMES_KEPT = 100_000
 
 Usage = dict[str, Any]
@@ -80,13 +78,7 @@ class Soundness:
         return self._check_whole(usage, record)
 
     def _check_whole(self, usage: Usage, record: LogRecord) -> Caller:
-        self._bounds.check_form(record)
-        event = from_record(USAGE, usage)
-        if usage["latency_ms"] > MAX_LATENCY_MS:
-            raise InvalidEventError("invalid_value", "latency_ms is over a week", field="latency_ms")
-        usage["event_id"] = event.event_id
-        self._bounds.check_key(record.key, usage["tenant"], "tenant")
-        self._bounds.check_time(usage["occurred_at"], record.timestamp)
+        self._bounds.checked(USAGE, record, usage)
         return self._know(_caller(usage), _occasion(usage), record.key or b"")
 
     def _know(self, names: Names, occasion: Names, key: bytes) -> Caller:

@@ -78,7 +78,8 @@ class HistoryProof:
             total = sum(part.end - part.start for part in wanted.values())
             tables = derive_tables(self.log.schemas_folder)
             for place, part in sorted(wanted.items()):
-                proof = _PartitionProof(held, tables[place.topic], place, part, self.codec, found, young_us)
+                table = tables[place.topic]
+                proof = _PartitionProof(held, table, place, part, self.codec, self.log, found, young_us)
                 await proof.begin()
                 async with aclosing(reader.read(place.topic, {place.number: part})) as batches:
                     async for _, records in batches:
@@ -128,6 +129,7 @@ class _PartitionProof:
     place: Partition
     part: Range
     codec: Codec
+    log: LogSettings
     found: HistoryFound
     young_us: int
     _columns: dict[str, str] = field(init=False)
@@ -151,7 +153,7 @@ class _PartitionProof:
         """The next records of the log."""
         absent: dict[str, Document] = {}
         for record in records:
-            row = row_of(self.place.topic, record, self.codec, self._columns)
+            row = row_of(self.place.topic, record, self.codec, self.log, self._columns)
             while self._next is not None and self._next[0] < record.offset:
                 await self._held_next(None)
             if self._next is not None and self._next[0] == record.offset:
@@ -180,7 +182,7 @@ class _PartitionProof:
         self._next = await anext(self._rows, None)
 
     def _judge_refused(self, record: LogRecord) -> None:
-        """A record that is no event, or that Postgres did not take, lies whole in a table of its own."""
+        """A record that does not count, or that Postgres did not take, lies whole in a table of its own."""
         kept = {"value": record.value.hex() if record.value is not None else None}
         if record.offset not in self._refused:
             self._add(f"refused {self.place.topic}", record.offset, None, kept)

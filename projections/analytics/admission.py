@@ -1,26 +1,24 @@
 """Which records of a partition count: the same ones as in the live state.
 
-A record counts when it is a valid event, under its own key in its own partition, at a believable time, and its id was
-not met in this or the previous slice of record time. Outcomes are told apart by what they cover.
+A record counts when the judge of all (`events/bounds.py`) says so, and its id was not met in this or the previous slice of
+record time. Outcomes are told apart by what they cover.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from events.catalogue import topic_named
+from events.bounds import Bounds
+from events.catalogue import Topic, topic_named
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError
-from events.header_names import are_utf8
 from events.outcomes_observed import OutcomesObserved
-from events.partitioner import partition_of
 from events.positions import Partition
 from events.reader import LogRecord
 from events.settings import LogSettings
 
 SLICE_MS = 300_000
-DAY_US = 86_400_000_000
 
 Covered = dict[str, int]
 """By deployment and source partition, up to where its outcomes were counted."""
@@ -43,6 +41,12 @@ class Admission:
     _slice_since: int = 0
     _current: set[str] = field(default_factory=set)
     _previous: set[str] = field(default_factory=set)
+    _topic: Topic = field(init=False)
+    _bounds: Bounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._topic = topic_named(self.place.topic)
+        self._bounds = Bounds(self.log, self.place.number)
 
     def admit(self, record: LogRecord) -> Event | None:
         """The event, when it counts."""
@@ -75,21 +79,10 @@ class Admission:
         self._slice, self._slice_since = now, record.offset
 
     def _valid(self, record: LogRecord) -> Event | None:
-        topic = topic_named(self.place.topic)
-        if len(record.value or b"") > self.log.max_event_bytes or not are_utf8(record.headers):
-            return None
         try:
-            event = self.codec.decode(topic, record.value)
+            return self._bounds.event(self._topic, record, self.codec)
         except InvalidEventError:
             return None
-        key = topic.key_of(event).encode()
-        age_us = record.timestamp * 1000 - event.occurred_at
-        sound = (
-            record.key == key
-            and partition_of(key, self.log.partitions) == self.place.number
-            and -self.log.max_event_ahead_s * 1_000_000 <= age_us <= self.log.max_event_age_days * DAY_US
-        )
-        return event if sound else None
 
     def _uncovered(self, event: OutcomesObserved) -> OutcomesObserved | None:
         name = f"{event.deployment}|{event.source_topic}-{event.source_partition}"

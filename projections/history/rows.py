@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from events.bounds import Bounds
 from events.catalogue import TOPICS
 from events.codec import Codec
 from events.compiled_reader import Record
@@ -19,36 +20,35 @@ from events.envelope import MAX_TIME_US
 from events.errors import InvalidEventError
 from events.positions import Partition
 from events.reader import LogRecord
+from events.settings import LogSettings
 from projections.history.recent import Recent
 from projections.history.tables import Table
+from projections.live.slots import FOLDED_TOPICS
 
 Row = tuple[Any, ...]
 """Values in the order of the table's columns; times are microseconds, JSON is text."""
-
-Check = Callable[[Partition, LogRecord, Record], None]
-"""Raises InvalidEventError for a record that has its schema and still does not count."""
 
 NUL_STAND_IN = "\N{REPLACEMENT CHARACTER}"
 """PostgreSQL holds no NUL in a text."""
 
 
-def no_further_check(place: Partition, record: LogRecord, values: Record) -> None:
-    """Every record that has its schema counts."""
-
-
 @dataclass(slots=True)
 class Batch:
-    """What records of one partition are to the history. Filled while `rows` is iterated."""
+    """What records of one partition are to the history. Filled while `rows` is iterated.
+
+    `ids` are the events with their offsets; of one, a later record was taken than the first when it is `overtaken`.
+    """
 
     records: Sequence[LogRecord]
     held: list[Row] = field(default_factory=list)
-    ids: set[str] = field(default_factory=set)
+    ids: dict[str, int] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
+    overtaken: bool = False
 
     def clear(self) -> None:
         """Nothing of it was written: begin anew."""
-        self.held, self.ids, self.refused, self.duplicates = [], set(), [], 0
+        self.held, self.ids, self.refused, self.duplicates, self.overtaken = [], {}, [], 0, False
 
     @property
     def end(self) -> int:
@@ -57,13 +57,15 @@ class Batch:
 
 
 class RowReader:
-    """Makes the rows of one table."""
+    """Makes the rows of one table. Of a topic that workers fold, a record is a row when it counts for them."""
 
-    def __init__(self, table: Table, codec: Codec, check: Check = no_further_check) -> None:
+    def __init__(self, table: Table, codec: Codec, log: LogSettings) -> None:
         self.table = table
+        self.log = log
         self._topic = TOPICS[table.topic]
+        self._is_folded = table.topic in FOLDED_TOPICS
         self._codec = codec
-        self._check = check
+        self._bounds: dict[int, Bounds] = {}
         names = [column.name for column in table.fields]
         self._values: Callable[[Record], Row] = itemgetter(*names)
         self._json = [column.name for column in table.fields if column.sql_type == "jsonb"]
@@ -74,29 +76,43 @@ class RowReader:
 
     def rows(self, place: Partition, batch: Batch, recent: Recent) -> Iterator[Row]:
         """The rows as they are decoded, without those whose event was seen; values are as the record has them."""
-        decode, check, values_of = self._codec.decode_record, self._check, self._values
-        topic, json_names, number = self._topic, self._json, place.number
+        judged, values_of, json_names, number = self.judged, self._values, self._json, place.number
         ids, held, current, previous = batch.ids, batch.held, recent.current, recent.previous
         for record in batch.records:
             try:
-                values = decode(topic, record.value)
-                check(place, record, values)
-                if not 0 <= values["occurred_at"] <= MAX_TIME_US:
-                    raise _out_of_range(values["occurred_at"])
+                values = judged(number, record)
             except InvalidEventError as error:
                 batch.refused.append(Refused(record, error))
                 continue
             event_id = values["event_id"]
             if event_id in ids or event_id in current or event_id in previous:
                 batch.duplicates += 1
+                batch.overtaken |= record.offset < ids.get(event_id, -1)
                 continue
-            ids.add(event_id)
+            ids[event_id] = record.offset
             for name in json_names:
                 value = values[name]
                 values[name] = as_json(value) if value else _EMPTY_JSON.get(type(value))
             row = (*values_of(values), number, record.offset, record.timestamp * 1000)
             held.append(row)
             yield row
+
+    def judged(self, number: int, record: LogRecord) -> Record:
+        """The plain values of a record of a partition; InvalidEventError when it does not count."""
+        values = self._codec.decode_record(self._topic, record.value)
+        if self._is_folded:
+            self._bounds_of(number).checked(self._topic, record, values)
+        elif not 0 <= values["occurred_at"] <= MAX_TIME_US:
+            raise _out_of_range(values["occurred_at"])
+        return values
+
+    def counts(self, number: int, record: LogRecord) -> bool:
+        """Whether a record of a partition does."""
+        try:
+            self.judged(number, record)
+        except InvalidEventError:
+            return False
+        return True
 
     def cleaned(self, row: Row) -> Row:
         """The row as PostgreSQL can hold it. InvalidEventError when its event_id is no UUID."""
@@ -120,6 +136,11 @@ class RowReader:
     def occurred_at_of(self, row: Row) -> int:
         """Microseconds."""
         return int(row[self._time_at])
+
+    def _bounds_of(self, number: int) -> Bounds:
+        if number not in self._bounds:
+            self._bounds[number] = Bounds(self.log, number)
+        return self._bounds[number]
 
 
 _EMPTY_JSON: dict[type, str] = {dict: "{}", list: "[]"}

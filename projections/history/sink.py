@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
 
@@ -18,6 +17,7 @@ from events.codec import Codec
 from events.errors import EventsError
 from events.positions import Partition
 from events.reader import LogRecord
+from events.settings import LogSettings
 from projections.errors import StaleCheckpointError
 from projections.history import checkpoints
 from projections.history.database import Connection, Database
@@ -33,7 +33,7 @@ from projections.history.recent import Recent
 from projections.history.rollup_store import RollupStore
 from projections.history.rollup_sums import every_grain
 from projections.history.rollups import Tally
-from projections.history.rows import Batch, Check, RowReader, no_further_check
+from projections.history.rows import Batch, RowReader
 from projections.history.settings import HistorySettings
 from projections.history.table_writer import NoMonthError, TableWriter
 from projections.history.tables import derive_tables
@@ -68,21 +68,14 @@ class _TableOfTopic:
 
 
 class HistorySink:
-    """Every topic of the log in Postgres. `check` refuses records that have their schema and still do not count."""
+    """Every topic of the log in Postgres; what the folds of `log` refuse is refused here."""
 
     name = "history"
     topics = tuple(TOPICS)
 
-    def __init__(
-        self,
-        settings: HistorySettings,
-        codec: Codec,
-        check: Check = no_further_check,
-        schemas_folder: Path | None = None,
-    ) -> None:
+    def __init__(self, settings: HistorySettings, codec: Codec, log: LogSettings) -> None:
         self._settings = settings
         self._codec = codec
-        self._check = check
         self._database = Database(settings)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._held: dict[Partition, _Held] = {}
@@ -91,8 +84,8 @@ class HistorySink:
         self._look_s = 0.0
         self._usage_copy: UsageCopy | None = None
         self._tables: dict[str, _TableOfTopic] = {}
-        for topic, table in derive_tables(schemas_folder).items():
-            reader = RowReader(table, codec, check)
+        for topic, table in derive_tables(log.schemas_folder).items():
+            reader = RowReader(table, codec, log)
             self._tables[topic] = _TableOfTopic(
                 reader,
                 TableWriter(reader),
@@ -209,10 +202,8 @@ class HistorySink:
     def _quick_way(self) -> UsageCopy | None:
         """The quick way for the topic that has most of the records; None when it does not know their schema."""
         reader = self._tables[USAGE.name].reader
-        if self._check is not no_further_check:
-            return None
         try:
-            return UsageCopy(reader, UsageColumns(reader.table, *self._codec.newest(USAGE)))
+            return UsageCopy(reader, UsageColumns(reader, *self._codec.newest(USAGE)))
         except (EventsError, ValueError):
             return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from events.reader import LogRecord
 from projections.history.avro_columns import PADDING, Bytes, Columns, Ints, Texts
 from projections.history.copy_rows import ReadyColumns, anywhere, text_of_copy
 
 Words = npt.NDArray[np.uint64]
+
+Counts = Callable[[int, LogRecord], bool]
+"""Whether a record of a partition is one that counts."""
 
 Names = tuple[str, str, str, str, str]
 """Tenant, provider, model, region, user; what is absent is empty text."""
@@ -66,6 +70,7 @@ class Callers:
         self.fields = fields
         self._numbers: dict[int, int] = {}
         self._told = np.zeros((_MOST_PIECES, 64), f"V{_PIECE}")
+        self._keys: list[bytes | None] = []
         self._ready = bytearray()
         self._starts: list[int] = []
         self._ends: list[int] = []
@@ -76,14 +81,29 @@ class Callers:
         """Whether it is time for another one."""
         return len(self.names) >= KEPT
 
-    def numbers(self, columns: Columns) -> Ints:
-        """The caller of each record; of one that is odd any. Odd are those, too, that cannot be told by their bytes."""
+    def numbers(self, columns: Columns, partition: int, records: Sequence[LogRecord], counts: Counts) -> Ints:
+        """The caller of each record; of one that is odd any. Odd are those, too, that cannot be told by their bytes.
+
+        A caller of a partition is known from the first record of it that `counts`; the key of all others is the same.
+        """
         told, hashes = self._read(columns)
+        hashes += np.uint64(partition)
         get = self._numbers.get
         numbers = np.array([get(one, -1) for one in hashes.tolist()])
-        for record in np.flatnonzero((numbers < 0) & ~columns.odd).tolist():
-            numbers[record] = self._number(columns, record, told, int(hashes[record]))
+        for at in np.flatnonzero((numbers < 0) & ~columns.odd).tolist():
+            found = self._numbers.get(int(hashes[at]))
+            if found is not None:
+                numbers[at] = found
+            elif counts(partition, records[at]):
+                numbers[at] = self._number(columns, at, told, int(hashes[at]))
+                self._keys.append(records[at].key)
+        columns.odd |= numbers < 0
         numbers[numbers < 0] = 0
+        if not self._keys:
+            return numbers
+        keyed = zip(numbers.tolist(), records, strict=True)
+        others = [at for at, (number, record) in enumerate(keyed) if record.key != self._keys[number]]
+        columns.odd[others] = True
         for known, piece in zip(self._told, told, strict=False):
             other = _words(known[numbers]) != piece
             if other.any():
@@ -117,10 +137,8 @@ class Callers:
         return told, hashes
 
     def _number(self, columns: Columns, record: int, told: Sequence[Words], told_hash: int) -> int:
-        """The number of a caller that may be a new one."""
-        number = self._numbers.setdefault(told_hash, len(self.names))
-        if number < len(self.names):
-            return number
+        """The number of a caller that is a new one."""
+        number = self._numbers[told_hash] = len(self.names)
         if number == self._told.shape[1]:
             self._told = np.concatenate((self._told, np.zeros_like(self._told)), axis=1)
         for known, piece in zip(self._told, told, strict=False):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from events.envelope import MAX_TIME_US, OutcomeKind
+from events.envelope import OutcomeKind
 from events.reader import LogRecord
 from projections.history.avro_columns import PADDING, Bytes, ColumnReader, Columns, Mask, Numbers, Some, Texts
 from projections.history.copy_rows import (
@@ -22,12 +22,17 @@ from projections.history.copy_rows import (
     copy_rows,
 )
 from projections.history.database import POSTGRES_EPOCH_US
-from projections.history.tables import LOG_COLUMNS, Column, Table
+from projections.history.rows import RowReader
+from projections.history.tables import LOG_COLUMNS, Column
 from projections.history.usage_callers import CallerFields, Callers
 from projections.history.usage_calls import LARGEST_SUMMED, SUMMED, UsageCalls
+from projections.history.usage_limits import UsageLimits
 
 EMPTY_JSONB = b"\x01{}"
 ID_BYTES = 36
+TOLD_OTHERWISE = ("event_id", "outcome", "attributes")
+"""By their spelling, by the schema, and by being empty."""
+
 _DASHES = np.zeros(ID_BYTES, np.uint8)
 _DASHES[[8, 13, 18, 23]] = 1
 _DIGITS = np.flatnonzero(_DASHES == 0)
@@ -41,17 +46,21 @@ class UsageBlock:
     """Some records of a batch. Those that are `odd` are in nothing else, are not counted, and go the general way."""
 
     odd: Mask
-    ids: set[str]
+    ids: dict[str, int]
     rows: bytes
 
 
 class UsageColumns:
-    """Made once for the table and its schema. ValueError when the schema has what it does not know."""
+    """Made once for the general way and the schema. ValueError when the schema has what it does not know."""
 
-    def __init__(self, table: Table, header: bytes, schema: Any) -> None:
+    def __init__(self, general: RowReader, header: bytes, schema: Any) -> None:
+        self._general = general
         self._reader = ColumnReader(header, schema)
         self._callers = Callers(CallerFields.of_schema(schema))
-        further = [column for column in table.fields if column.name not in self._callers.fields.names]
+        of_caller = self._callers.fields.names
+        further = [column for column in general.table.fields if column.name not in of_caller]
+        told = [column.name for column in further if column.name not in TOLD_OTHERWISE]
+        self._limits = UsageLimits(general.log, told)
         self._varying = [column for column in further if _varies(column)]
         self._fixed = [column for column in further if not _varies(column)]
         self.column_names = [
@@ -82,13 +91,14 @@ class UsageColumns:
         """Rows of the records that are not odd; they are in `calls` then. Odd are those, too, whose event was seen."""
         columns = self._reader.read([record.value for record in records])
         texts, ids_in_bytes = _ids(columns)
+        self._limits.mark(columns, records)
         _mark_extreme(columns)
-        callers = calls.callers.numbers(columns)
+        callers = calls.callers.numbers(columns, partition, records, self._general.counts)
         ids = _fresh_ids(columns, texts, seen)
         good = slice(None) if not columns.odd.any() else np.flatnonzero(~columns.odd)
         offsets = np.array([record.offset for record in records])[good]
         if not len(offsets):
-            return UsageBlock(columns.odd, set(), b"")
+            return UsageBlock(columns.odd, {}, b"")
         times_ms = np.array([record.timestamp for record in records])[good]
         varying = [
             calls.callers.columns(callers[good]),
@@ -101,7 +111,11 @@ class UsageColumns:
             NumberColumn(times_ms * 1000 - POSTGRES_EPOCH_US, 8),
         ]
         calls.add(columns, good, callers[good])
-        return UsageBlock(columns.odd, ids, copy_rows(varying, fixed, len(offsets)))
+        return UsageBlock(
+            columns.odd,
+            dict(zip(ids, offsets.tolist(), strict=True)),
+            copy_rows(varying, fixed, len(offsets)),
+        )
 
     def _varying_column(self, columns: Columns, column: Column, good: Some) -> Varying:
         field = columns.fields[column.name]
@@ -150,27 +164,27 @@ def _ids(columns: Columns) -> tuple[Bytes, Bytes]:
     return texts, np.bitwise_or(digits[:, 0::2] << 4, digits[:, 1::2], dtype=np.uint8)
 
 
-def _fresh_ids(columns: Columns, texts: Bytes, seen: Sequence[Collection[str]]) -> set[str]:
-    """The ids of records that are not odd; a record whose id was seen, here or before, is odd from now on."""
+def _fresh_ids(columns: Columns, texts: Bytes, seen: Sequence[Collection[str]]) -> list[str]:
+    """The ids of records that are not odd, in their order; a record whose id was seen, here or before, is odd from now on."""
     good = np.flatnonzero(~columns.odd)
     text = texts[good].tobytes().decode("ascii")
     ids = [text[at : at + ID_BYTES] for at in range(0, len(text), ID_BYTES)]
     fresh = set(ids)
     if len(fresh) == len(ids) and all(fresh.isdisjoint(held) for held in seen):
-        return fresh
+        return ids
     fresh = set()
+    kept = []
     for record, event_id in zip(good.tolist(), ids, strict=True):
         if event_id in fresh or any(event_id in held for held in seen):
             columns.odd[record] = True
         else:
             fresh.add(event_id)
-    return fresh
+            kept.append(event_id)
+    return kept
 
 
 def _mark_extreme(columns: Columns) -> None:
-    """Times that are none, and figures that are too large to be summed in a batch."""
-    times = _numbers(columns, "occurred_at").values
-    columns.odd |= (times < 0) | (times > MAX_TIME_US)
+    """Figures that are too large to be summed in a batch."""
     for name in SUMMED:
         values = _numbers(columns, name).values
         columns.odd |= (values > LARGEST_SUMMED) | (values < -LARGEST_SUMMED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -39,20 +40,22 @@ class UsageCopy:
         await savepoint.start()
         odd: list[LogRecord] = []
         table = self._reader.table
-        try:
+        in_order = False
+        with suppress(*BAD_VALUES):
             await connection.copy_to_table(
                 table.name,
                 source=self._blocks(place, batch, recent, rollups, odd),
                 format="binary",
                 columns=self._columns.column_names,
             )
+            left = Batch(odd, ids=batch.ids, refused=batch.refused)
             if odd:
-                left = Batch(odd, ids=batch.ids, refused=batch.refused)
                 rows = self._reader.rows(place, left, recent)
                 await connection.copy_records_to_table(table.name, records=rows, columns=table.column_names)
                 batch.duplicates += left.duplicates
                 rollups.count(every_grain(self._tally.by_minute(left.held)))
-        except BAD_VALUES:
+            in_order = not left.overtaken  # of two records of one event the first counts
+        if not in_order:
             await savepoint.rollback()
             rollups.forget()
             return False

@@ -19,6 +19,9 @@ TOPICS_OF_LEAD: dict[str, tuple[str, ...]] = {
 
 _LEAD_OF_TOPIC = {topic: lead for lead, topics in TOPICS_OF_LEAD.items() for topic in topics}
 
+FOLDED_TOPICS = frozenset(_LEAD_OF_TOPIC)
+"""Topics that are folded; the others hold what the folds derive, and what was done."""
+
 _LEAD_OF_KIND = {
     "breaker": PROVIDER_LEAD,
     "window": PROVIDER_LEAD,

@@ -12,6 +12,7 @@ from hypothesis import given
 from api.cloudevents import InvalidBatchError, decode
 from api.ingest import time_bounds
 from api.rfc3339 import format_time_us
+from events.bounds import Bounds
 from events.catalogue import TOPIC_OF_EVENT
 from events.codec import Codec, from_record, to_record
 from events.envelope import Event
@@ -21,8 +22,6 @@ from events.registry import FolderRegistry
 from events.routing_decided import RoutingDecided
 from events.settings import LogSettings
 from events.usage_recorded import UsageRecorded
-from processors.bounds import Bounds
-from processors.recorded import checked_event
 from processors.usage.soundness import Soundness
 from tests.strategies import events_of
 
@@ -80,7 +79,7 @@ def fold(event: Event) -> None:
     if isinstance(event, UsageRecorded):
         Soundness(bounds).check(CODEC.decode_record(TOPIC_OF_EVENT[UsageRecorded], record.value), record)
     else:
-        checked_event(TOPIC_OF_EVENT[type(event)].name, record, CODEC, bounds)
+        bounds.event(TOPIC_OF_EVENT[type(event)], record, CODEC)
 
 
 @given(events_of(UsageRecorded) | events_of(ProviderHealthChecked) | events_of(RoutingDecided))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from events.catalogue import TOPICS
 from events.envelope import OutcomeKind
 from events.positions import Partition
+from events.settings import LogSettings
 from projections.history import usage_callers
 from projections.history.database import POSTGRES_EPOCH_US
 from projections.history.recent import Recent
@@ -28,9 +29,10 @@ from tests.integration.history.place import Record
 from tests.integration.log import CODEC, NOW_US, usage
 
 TABLE = derive_tables()["usage"]
-COLUMNS = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+READER = RowReader(TABLE, CODEC, LogSettings())
+COLUMNS = UsageColumns(READER, *CODEC.newest(TOPICS["usage"]))
 BY_NAME = {column.name: column for column in TABLE.columns}
-PLACE = Partition("usage", 3)
+PLACE = Partition("usage", 0)
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=40)
 ODD_TEXT = st.text(max_size=5)
 BIG = st.integers(0, 2**63 - 1)
@@ -109,14 +111,14 @@ def _value(sql_type: str, held: bytes) -> Any:
 def test_what_the_quick_way_takes_is_what_the_general_way_reads(raw: list[bytes | None]) -> None:
     """Bytes of binary COPY, ids and rollups of the records that are not odd; an unsound record is always odd."""
     records = [
-        Record("interlock.usage", 3, offset, NOW_US // 1000 + offset, b"acme", value)
+        Record("interlock.usage", 0, offset, NOW_US // 1000 + offset, b"acme", value)
         for offset, value in enumerate(raw, 900)
     ]
     calls = COLUMNS.calls()
-    block = COLUMNS.block(3, records, (), calls)
+    block = COLUMNS.block(0, records, (), calls)
     taken = [record for record, odd in zip(records, block.odd, strict=True) if not odd]
     batch = Batch(taken)
-    rows = list(RowReader(TABLE, CODEC).rows(PLACE, batch, Recent()))
+    rows = list(READER.rows(PLACE, batch, Recent()))
     assert not batch.refused
     assert not batch.duplicates
     assert list(parsed(block.rows)) == rows
@@ -131,10 +133,10 @@ def test_how_a_batch_is_cut_into_blocks_does_not_show_in_its_sums(raw: list[list
     calls, rows = COLUMNS.calls(), []
     for number, values_of_block in enumerate(raw):
         records = [
-            Record("interlock.usage", 3, 10 * number + offset, NOW_US // 1000, b"acme", value)
+            Record("interlock.usage", 0, 10 * number + offset, NOW_US // 1000, b"acme", value)
             for offset, value in enumerate(values_of_block)
         ]
-        block = COLUMNS.block(3, records, (), calls)
+        block = COLUMNS.block(0, records, (), calls)
         rows += list(parsed(block.rows))
     sums = every_grain(Tally(TABLE.column_names).by_minute(rows))
     assert told_by_grain(calls.by_grain()) == told_by_grain(sums)
@@ -162,32 +164,32 @@ def test_the_quick_way_takes_every_plain_call(count: int, again: int) -> None:
     events = [usage(user=f"user-{number}", latency_ms=number * 40_000) for number in range(count)]
     events += [events[number % count] for number in range(again)]
     records = [
-        Record("interlock.usage", 3, offset, NOW_US // 1000, b"acme", CODEC.encode(event))
+        Record("interlock.usage", 0, offset, NOW_US // 1000, b"acme", CODEC.encode(event))
         for offset, event in enumerate(events)
     ]
     seen = {events[0].event_id}
-    block = COLUMNS.block(3, records, (seen,), COLUMNS.calls())
+    block = COLUMNS.block(0, records, (seen,), COLUMNS.calls())
     assert block.odd.tolist() == [number == 0 or number >= count for number in range(count + again)]
 
 
 def test_callers_that_are_not_told_apart_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that come to the same number are never taken for one another."""
     monkeypatch.setattr(usage_callers, "_FACTORS", np.zeros_like(usage_callers._FACTORS))
-    columns = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+    columns = UsageColumns(READER, *CODEC.newest(TOPICS["usage"]))
     calls = columns.calls()
-    assert columns.block(3, calls_of("ann", "bob", "ann"), (), calls).odd.tolist() == [False, True, False]
+    assert columns.block(0, calls_of("ann", "bob", "ann"), (), calls).odd.tolist() == [False, True, False]
     assert [key[-1] for key in calls.by_grain()[Grain.DAY].keys] == ["ann"]
 
 
 def test_the_callers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch begins with none when there are too many, and what another one has counted stays."""
     monkeypatch.setattr(usage_callers, "KEPT", 2)
-    columns = UsageColumns(TABLE, *CODEC.newest(TOPICS["usage"]))
+    columns = UsageColumns(READER, *CODEC.newest(TOPICS["usage"]))
     first = columns.calls()
-    columns.block(3, calls_of("ann", "bob", "cid"), (), first)
+    columns.block(0, calls_of("ann", "bob", "cid"), (), first)
     second = columns.calls()
-    columns.block(3, calls_of("dan"), (), second)
-    columns.block(3, calls_of("bob"), (), first)
+    columns.block(0, calls_of("dan"), (), second)
+    columns.block(0, calls_of("bob"), (), first)
     assert second.callers is not first.callers
     assert [key[-1] for key in first.by_grain()[Grain.DAY].keys] == ["ann", "bob", "cid"]
     assert [key[-1] for key in second.by_grain()[Grain.DAY].keys] == ["dan"]
@@ -196,6 +198,6 @@ def test_the_callers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyP
 def calls_of(*users: str) -> list[Record]:
     """A call of each."""
     return [
-        Record("interlock.usage", 3, offset, NOW_US // 1000, b"acme", CODEC.encode(usage(user=user)))
+        Record("interlock.usage", 0, offset, NOW_US // 1000, b"acme", CODEC.encode(usage(user=user)))
         for offset, user in enumerate(users)
     ]

@@ -12,13 +12,23 @@ from events.catalogue import TOPICS
 from events.codec import Codec
 from events.errors import InvalidEventError
 from events.reader import LogRecord
+from events.settings import LogSettings
+from processors.verify.naive.sieve import usable
 
 LATEST_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
 
 
-def row_of(topic: str, record: LogRecord, codec: Codec, columns: Mapping[str, str]) -> dict[str, Any] | None:
-    """The row's document, `columns` being the SQL type by name; None for a record that is no event."""
+FOLDED = {"usage", "budgets", "routing", "outcomes", "health", "overrides", "providers"}
+"""Of these a row is a record that the live state counts; of what was derived, whatever can be read."""
+
+
+def row_of(
+    topic: str, record: LogRecord, codec: Codec, log: LogSettings, columns: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """The row's document, `columns` being the SQL type by name; None for a record that does not count."""
+    if topic in FOLDED and usable(topic, record, codec, log) is None:
+        return None
     try:
         values = codec.decode_record(TOPICS[topic], record.value)
         event_id = str(UUID(values["event_id"]))

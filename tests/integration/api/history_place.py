@@ -16,9 +16,11 @@ from events.envelope import Event
 from events.positions import Partition
 from events.reader import LogRecord
 from events.registry import open_registry
+from events.settings import LogSettings
 from projections.history.settings import HistorySettings
 from projections.history.sink import HistorySink
 
+ONE_PARTITION = LogSettings(partitions=1)
 _SCHEMAS = count(1)
 
 
@@ -87,13 +89,15 @@ async def history_server(folder: Path) -> AsyncIterator[PostgresServer]:
 
 
 @asynccontextmanager
-async def history_place(server: PostgresServer, **settings: Any) -> AsyncIterator[HistoryPlace]:
+async def history_place(
+    server: PostgresServer, log: LogSettings = ONE_PARTITION, **settings: Any
+) -> AsyncIterator[HistoryPlace]:
     """An empty history in a schema of its own."""
     found = HistorySettings(
         postgres_dsn=server.address, schema_name=f"history{next(_SCHEMAS)}", connect_timeout_s=5.0, **settings
     )
     codec = Codec(open_registry(None, "test.", None))
-    sink = HistorySink(found, codec)
+    sink = HistorySink(found, codec, log)
     try:
         yield HistoryPlace(found, sink, codec)
     finally:

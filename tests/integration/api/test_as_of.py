@@ -29,7 +29,7 @@ def now() -> str:
 async def remembering(world: World, postgres: PostgresServer) -> AsyncIterator[World]:
     """The same world with a history that holds all that is on the log now."""
     await world.until_published()
-    async with history_place(postgres) as place:
+    async with history_place(postgres, world.settings.log) as place:
         for topic in FOLDED:
             await copy(world, place, topic)
         settings = world.settings.model_copy(update={"history": place.settings})

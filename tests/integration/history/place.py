@@ -14,11 +14,13 @@ from events.catalogue import TOPIC_OF_EVENT
 from events.envelope import Event
 from events.positions import Partition
 from events.reader import LogRecord
+from events.settings import LogSettings
 from projections.history.settings import HistorySettings
 from projections.history.sink import HistorySink
 from tests.integration.log import CODEC
 
 USAGE = Partition("usage", 0)
+LOG = LogSettings(partitions=1)
 _SCHEMAS = count(1)
 
 
@@ -60,9 +62,9 @@ class Place:
     settings: HistorySettings
 
     @asynccontextmanager
-    async def sink(self) -> AsyncIterator[HistorySink]:
+    async def sink(self, log: LogSettings = LOG) -> AsyncIterator[HistorySink]:
         """A sink of its own, as another process would have."""
-        sink = HistorySink(self.settings, CODEC)
+        sink = HistorySink(self.settings, CODEC, log)
         try:
             yield sink
         finally:

@@ -37,7 +37,7 @@ async def something_of_every_kind(rig: Rig) -> None:
 
 async def write(rig: Rig, place: Place) -> None:
     """All that the log has, without a group."""
-    async with place.sink() as sink:
+    async with place.sink(rig.log) as sink:
         for topic in TOPICS:
             for number, records in (await rig.records(topic)).items():
                 at = Partition(topic, number)
@@ -48,7 +48,7 @@ async def write(rig: Rig, place: Place) -> None:
 @asynccontextmanager
 async def sinking(rig: Rig, place: Place) -> AsyncIterator[None]:
     """A sink at work, which ends with all that the log has."""
-    async with at_work(rig.log, HistorySink(place.settings, rig.codec)):
+    async with at_work(rig.log, HistorySink(place.settings, rig.codec, rig.log)):
         yield
 
 

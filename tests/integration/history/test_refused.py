@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from events.errors import InvalidEventError
 from events.positions import Partition
-from projections.history.sink import HistorySink
 from tests.integration.history.place import USAGE, Place, Record, record, records
 from tests.integration.log import CODEC, NOW_US, usage
+from tests.integration.traffic import budget
 
 REFUSED = "SELECT log_offset, reason, key, value FROM refused ORDER BY log_offset"
 
@@ -73,18 +72,25 @@ async def test_sums_beyond_64_bits_stay_at_their_end(place: Place) -> None:
     assert [row["cost_nano_usd"] for row in rows] == [2**63 - 1, 1]
 
 
-async def test_a_check_of_the_caller_refuses_what_it_does_not_count(place: Place) -> None:
-    """What the workers dead-letter for reasons beyond its schema can be kept out of the history's sums."""
-
-    def only_acme(_: Partition, __: object, values: dict[str, object]) -> None:
-        if values["tenant"] != "acme":
-            raise InvalidEventError("wrong_key", "not of acme")
-
-    sink = HistorySink(place.settings, CODEC, only_acme)
-    try:
+async def test_what_workers_refuse_is_no_row(place: Place) -> None:
+    """A wrong key, a time that cannot be meant, a header that is no text: refused for the same reason, in every topic they fold."""
+    good = record(usage(), 0)
+    bad = [
+        replace(good, offset=1, key=b"other"),
+        replace(good, offset=2, timestamp=good.timestamp + 400 * 86_400_000),
+        replace(good, offset=3, headers=(("\udcff", b""),)),
+    ]
+    lost = replace(record(budget("acme", 1), 0), key=None)
+    async with place.sink() as sink:
         await sink.open(USAGE)
-        await sink.write(USAGE, 0, records([usage(), usage("other")]))
-    finally:
-        await sink.close()
-    assert [row["reason"] for row in await place.ask(REFUSED)] == ["wrong_key"]
-    assert await place.value("SELECT count(*) FROM usage") == 1
+        await sink.write(USAGE, 0, [good, *bad, record(usage(), 4)])
+        await sink.open(Partition("budgets", 0))
+        await sink.write(Partition("budgets", 0), 0, [lost])
+    assert [(row["log_offset"], row["reason"]) for row in await place.ask(REFUSED)] == [
+        (0, "null_key"),
+        (1, "wrong_key"),
+        (2, "time_out_of_range"),
+        (3, "bad_header"),
+    ]
+    assert await place.value("SELECT sum(calls)::int FROM usage_by_hour") == 2
+    assert await place.value("SELECT count(*) FROM budgets") == 0

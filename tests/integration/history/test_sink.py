@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -147,14 +148,28 @@ async def test_a_late_event_lands_in_its_own_bucket_and_month(place: Place) -> N
     assert await place.value("SELECT count(*) FROM usage_y2020m11") == 1
 
 
-async def test_partitions_of_one_tenant_each_have_their_own_rollup_rows(place: Place) -> None:
-    """Records that lie in the wrong partition lose no counts to another writer."""
-    other = Partition("usage", 1)
+async def test_of_two_records_of_one_event_the_first_counts(place: Place) -> None:
+    """Also when the second is what the quick way takes, and the first is left over by it: workers go by the log's order."""
+    first = usage(user="Zoë", cost_nano_usd=5)
+    again = replace(first, user="ann", cost_nano_usd=7)
     async with place.sink() as sink:
-        for partition in (USAGE, other):
+        await sink.open(USAGE)
+        await sink.write(USAGE, 0, records([usage(user="bob", cost_nano_usd=1), first, again]))
+    assert await place.value("SELECT sum(cost_nano_usd)::int FROM usage_by_day") == 6
+    assert await place.value("SELECT sum(cost_nano_usd)::int FROM usage") == 6
+
+
+async def test_a_record_in_the_wrong_partition_does_not_stand_for_the_right_one(place: Place) -> None:
+    """Workers refuse it, so it may not make a duplicate of the one that they count."""
+    event = usage()
+    async with place.sink() as sink:
+        for partition in (Partition("usage", 1), USAGE):
             await sink.open(partition)
-            await sink.write(partition, 0, records([usage()], partition=partition.number))
-    assert await place.value("SELECT count(*) FROM usage_by_day") == 2
+            await sink.write(partition, 0, records([event], partition=partition.number))
+    assert await place.ask("SELECT log_partition, calls FROM usage_by_day") == [
+        {"log_partition": 0, "calls": 1}
+    ]
+    assert await place.value("SELECT reason FROM refused") == "wrong_partition"
 
 
 async def test_an_offset_that_the_log_no_longer_holds_is_passed_over(place: Place) -> None:

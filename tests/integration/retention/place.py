@@ -150,13 +150,14 @@ class Place:
 
 @asynccontextmanager
 async def place(server: PostgresServer, log: LogSettings, folder: Path) -> AsyncIterator[Place]:
-    """Empty, with its topics made."""
+    """Empty, with its topics made; what happened years ago counts, and what is to happen in a hundred."""
+    log = log.model_copy(update={"max_event_age_days": 36_500, "max_event_ahead_s": 100 * 366 * 86_400})
     history = HistorySettings(postgres_dsn=server.address, schema_name=f"retained{next(_SCHEMAS)}")
     archive = ArchiveSettings(folder=folder / "archive", segment_bytes=64 * 2**10)
     await create_topics(log)
     async with AsyncExitStack() as resources:
         publisher = await resources.enter_async_context(Publisher(log, CODEC))
-        history_sink = HistorySink(history, CODEC)
+        history_sink = HistorySink(history, CODEC, log)
         resources.push_async_callback(history_sink.close)
         archive_sink = ArchiveSink(archive, log)
         resources.push_async_callback(archive_sink.close)

@@ -155,9 +155,8 @@ async def test_what_a_projection_has_not_consumed_stays(
     filled: Place, retention_postgres: PostgresServer
 ) -> None:
     """A second store that was never fed keeps everything where it is, and is named."""
-    behind = HistorySink(
-        HistorySettings(postgres_dsn=retention_postgres.address, schema_name="behind"), CODEC
-    )
+    settings = HistorySettings(postgres_dsn=retention_postgres.address, schema_name="behind")
+    behind = HistorySink(settings, CODEC, filled.log)
     try:
         filled.more_sinks.append(behind)
         wanted = policies(QUARTER + "action: delete")

@@ -1,9 +1,16 @@
-"""What a record has to satisfy beyond its schema: the right key in the right partition, a believable time, a bounded size."""
+"""Which records count, beyond their schema: sound values, the right key in the right partition, a believable time, a bounded size.
+
+The one judge of folds and sinks alike: what one of them counts, all do. The answer follows from the record alone.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from events.catalogue import Topic
+from events.codec import Codec, from_record
+from events.compiled_reader import Record
+from events.envelope import Event
 from events.errors import InvalidEventError
 from events.header_names import check_names
 from events.partitioner import partition_of
@@ -20,6 +27,19 @@ class Bounds:
     settings: LogSettings
     partition: int
     _keys: dict[str, bytes] = field(default_factory=dict)
+
+    def event(self, topic: Topic, record: LogRecord, codec: Codec) -> Event:
+        """The event of a record that counts; InvalidEventError says why it does not."""
+        return self.checked(topic, record, codec.decode_record(topic, record.value))
+
+    def checked(self, topic: Topic, record: LogRecord, values: Record) -> Event:
+        """The same of a record that was decoded to plain values; their event_id gets its canonical spelling."""
+        self.check_form(record)
+        event = from_record(topic, values)
+        self.check_key(record.key, topic.key_of(event), topic.key_field)
+        self.check_time(event.occurred_at, record.timestamp)
+        values["event_id"] = event.event_id
+        return event
 
     def check_form(self, record: LogRecord) -> None:
         """Refuse what is larger than an event may be, or has a header whose name is not UTF-8."""
