@@ -26,7 +26,7 @@ from processors.slot_runner import Ports
 from processors.slot_table import SlotTable
 from processors.verify.settings import VerifySettings
 from processors.verify.watch import Watch
-from projections.live.slots import TOPICS_OF_LEAD, Slot
+from projections.live.slots import FOLDED_TOPICS, Slot
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
@@ -35,7 +35,6 @@ MAX_BATCH_RECORDS = 8_000
 MAX_FETCH_BYTES = 2 * 2**20
 STREAM_BUFFER_BATCHES = 8
 HEARTBEATS_PER_SESSION = 6
-FOLDED_TOPICS = tuple(topic for topics in TOPICS_OF_LEAD.values() for topic in topics)
 
 _log = structlog.get_logger(__name__)
 
@@ -125,7 +124,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _wire(app: faust.App, table: SlotTable, settings: LogSettings) -> None:
-    for name in FOLDED_TOPICS:
+    for name in sorted(FOLDED_TOPICS):
         topic = app.topic(settings.full_name(name), schema=BatchSchema(), acks=True)
 
         async def agent(stream: StreamT[Any]) -> None:

@@ -12,6 +12,10 @@ REFUSED = Counter("interlock_refused_total", "Records that were dead-lettered", 
 DERIVED = Counter("interlock_derived_total", "Derived events appended", ["topic"])
 RETRIES = Counter("interlock_retries_total", "Waits for a dependency that was away", ["what"])
 REOPENED = Counter("interlock_slots_reopened_total", "Slots loaded anew, by cause", ["cause"])
+OVERRULED = Counter(
+    "interlock_decisions_overruled_total",
+    "Breakers folded anew because another owner of the slot had decided first",
+)
 SLOTS = Gauge("interlock_slots_owned", "Slots that this worker owns")
 SINK_RECORDS = Counter("interlock_sink_records_total", "Records written to a store", ["sink", "topic"])
 SINK_REOPENED = Counter(

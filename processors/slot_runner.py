@@ -41,6 +41,11 @@ LOOKS_AT_DECISIONS_EVERY_S = 10.0
 ANSWERED_SOON_S = 1.0
 """A commit that took longer may be gone by the time that its owner hears of it."""
 
+HELD_UP_AFTER_S = 4.0
+"""An owner that did nothing for so long was held up, for it looks at an idle slot more often: others may have had the slot."""
+
+NEVER = float("-inf")
+
 _log = structlog.get_logger(__name__)
 
 
@@ -96,7 +101,8 @@ class SlotRunner:
     _ends: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
     _decisions_end: int = field(init=False, default=0)
-    _looked_s: float = field(init=False, default=0.0)
+    _looked_s: float = field(init=False, default=NEVER)
+    _alive_s: float = field(init=False, default=NEVER)
     is_open: bool = field(init=False, default=False)
 
     async def open(self) -> Mapping[str, int]:
@@ -117,12 +123,17 @@ class SlotRunner:
         self._lease = lease
         self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._ends}
         self._outbox_seq = lease.outbox_seq
+        if lease.outbox:
+            await until_done(
+                "live", lambda: self.ports.store.check(lease)
+            )  # asking the log may have taken long
         await self._publish(lease.outbox)
         for topic, on_log in held.items():
             if self._next[topic] < on_log.start == on_log.end:
                 await self._pass_over(topic, on_log.end)
         self._decided_to = await until_done("log", self._committed)
         self._decisions_end = await until_done("log", self._end_of_decisions)
+        self._alive_s = self._looked_s = asyncio.get_running_loop().time()
         self._fold = await until_done("log", lambda: self._trusted(self._opened_fold()))
         if self._fold.overruled and await self._begins_anew(held):
             return await self.open()
@@ -154,6 +165,7 @@ class SlotRunner:
 
     async def _begins_anew(self, held: Mapping[str, Range]) -> bool:
         """Forget a state that follows from a decision that came too late, if the log can give it again."""
+        metrics.OVERRULED.inc(len(self._fold.overruled))
         whole = not any(on_log.start for on_log in held.values())
         tell = _log.warning if whole else _log.error
         advice = "slot begins anew" if whole else "run `interlock rebuild live --archive`"
@@ -233,11 +245,21 @@ class SlotRunner:
     async def check(self) -> None:
         """Ask whether the slot is still as this worker left it; raises as `apply` does when it is not."""
         await until_done("live", lambda: self.ports.store.check(self._lease))
+        if self._alive() - self._looked_s > LOOKS_AT_DECISIONS_EVERY_S:
+            await self._look_at_decisions()
+
+    def _alive(self) -> float:
+        """The time now. Who was held up has seen nothing of late."""
         now_s = asyncio.get_running_loop().time()
-        if self.is_open and now_s - self._looked_s > LOOKS_AT_DECISIONS_EVERY_S:
-            self._looked_s = now_s
-            if await until_done("log", self._end_of_decisions) != self._decisions_end:
-                raise self._others_decided()
+        if now_s - self._alive_s > HELD_UP_AFTER_S:
+            self._looked_s = NEVER
+        self._alive_s = now_s
+        return now_s
+
+    async def _look_at_decisions(self) -> None:
+        if self.is_open and await until_done("log", self._end_of_decisions) != self._decisions_end:
+            raise self._others_decided()
+        self._looked_s = self._alive()
 
     async def _fill(self, topic: str, start: int, found: int) -> None:
         """The first time, ask for another fetch; when that begins at the same offset, read what lies between.
@@ -280,12 +302,13 @@ class SlotRunner:
             for seq, derived in enumerate(step.derived, self._outbox_seq + 1)
         ]
         commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
-        loop = asyncio.get_running_loop()
-        asked_s = loop.time()
+        asked_s = self._alive()
+        if self._looked_s == NEVER and any(entry.topic == DECISIONS for entry in outbox):
+            await self._look_at_decisions()
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
         self._next[topic] = end
         self._outbox_seq += len(outbox)
-        if outbox and loop.time() - asked_s > ANSWERED_SOON_S:
+        if self._alive() - asked_s > ANSWERED_SOON_S and outbox:
             # This process was held up. If Redis was flushed since, others have decided this again, in their own words.
             await self.check()
         await self._publish(outbox)
