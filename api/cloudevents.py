@@ -32,6 +32,7 @@ OPERATOR_HINTS = {
     "BreakerOverridden": "use PUT /v1/breakers/{deployment}/override",
     "BudgetChanged": "use PUT /v1/budgets/{tenant}/{budget_id}",
     "ProviderChanged": "use PUT /v1/providers/{provider}",
+    "SpendAdjusted": "use `interlock reprice`",
 }
 ENVELOPE = tuple(part.name for part in fields(Event))
 _OUTSIDE = {

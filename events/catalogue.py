@@ -16,6 +16,7 @@ from events.outcomes_observed import OutcomesObserved
 from events.provider_changed import ProviderChanged
 from events.provider_health_checked import ProviderHealthChecked
 from events.routing_decided import RoutingDecided
+from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
 
 DAY_MS = 86_400_000
@@ -63,6 +64,15 @@ TOPICS: dict[str, Topic] = {
             group="tenant",
             retention_ms=90 * DAY_MS,
             written_by="gateways, SDKs",
+        ),
+        Topic(
+            "adjustments",
+            SpendAdjusted,
+            "spend_adjusted",
+            key_field="tenant",
+            group="tenant",
+            retention_ms=90 * DAY_MS,
+            written_by="operators: `interlock reprice`",
         ),
         Topic(
             "routing",

@@ -1,8 +1,8 @@
-"""The fold of a tenant slot: usage, budgets and routing of one partition."""
+"""The fold of a tenant slot: usage, adjustments, budgets and routing of one partition."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from events.alert_raised import AlertRaised
@@ -14,6 +14,7 @@ from events.envelope import Event
 from events.errors import InvalidEventError
 from events.publisher import Encoded
 from events.routing_decided import RoutingDecided
+from events.spend_adjusted import SpendAdjusted
 from processors.batching import RecordBatch
 from processors.budget.decide import alerts, days_read
 from processors.budget.headroom import Headroom
@@ -30,7 +31,17 @@ from projections.live.budget import Budgets
 from projections.live.raised import Raised
 from projections.live.routing import Routing
 from projections.live.slots import TENANT_LEAD, TOPICS_OF_LEAD, Slot
-from projections.live.spend import Charges, SpendDay, charge, days_in, parse_spend_id, spend_id, touched
+from projections.live.spend import (
+    Charges,
+    Group,
+    SpendDay,
+    charge,
+    days_in,
+    parse_spend_id,
+    post_adjustment,
+    spend_id,
+    touched,
+)
 from projections.live.store import LiveStore
 
 DECODERS: dict[str, Decoder] = {
@@ -40,6 +51,9 @@ DECODERS: dict[str, Decoder] = {
     "routing": Routing.from_json,
     "horizon": Horizon.from_json,
 }
+
+CHARGING = frozenset({"usage", "adjustments"})
+"""Topics whose events change what was spent."""
 
 
 class TenantFold:
@@ -58,8 +72,8 @@ class TenantFold:
         self._seen: dict[str, Seen] = {}
         self._observed_below: dict[Deployment, int] = {}
         self._decided_to: Mapping[str, int] = {}
-        self._budgets_end = 0
-        self._budgets_missing = False
+        self._folded: dict[str, int] = {}
+        self._replayed_at: dict[str, int] = {}
         self._clock_us = 0
 
     async def open(self, opening: Opening) -> None:
@@ -67,8 +81,9 @@ class TenantFold:
         self._states = States(opening.lease, self._store, DECODERS)
         self._clock_us = opening.lease.clock_us
         self._decided_to = opening.decided_to
-        self._budgets_end = opening.ends["budgets"]
-        self._budgets_missing = opening.next_offsets["budgets"] < self._budgets_end
+        self._folded = dict(opening.next_offsets)
+        self._replayed_at = {topic: opening.decided_to.get(topic, 0) for topic in CHARGING}
+        self._replayed_at["budgets"] = opening.ends["budgets"]
         await self._states.load(f"horizon:{topic}" for topic in self.topics)
         for topic in self.topics:
             horizon = self._states.get(f"horizon:{topic}", Horizon) or Horizon()
@@ -90,21 +105,24 @@ class TenantFold:
     async def apply(self, topic: str, batch: RecordBatch) -> Step:
         """Fold a batch of one topic.
 
-        Usage that may raise alerts waits for the budgets that were there when the slot was opened: in a replay they are
-        read beside it, and usage that came late would find none.
+        What is charged and may raise alerts waits for the budgets that were there when the slot was opened, and for all
+        charges that were decided upon before: in a replay they are read beside it.
         """
+        if topic in CHARGING and batch.start >= self._decided_to.get(topic, 0) and self._is_replaying(topic):
+            raise NotYetError(topic)
         if topic == "usage":
-            if self._budgets_missing and batch.start >= self._decided_to.get(topic, 0):
-                raise NotYetError(topic)
             step = await self._usage(batch)
         else:
             step = await self._single(topic, batch)
-        if topic == "budgets":
-            self._budgets_missing = batch.end < self._budgets_end
+        self._folded[topic] = batch.end if step.end is None else step.end
         horizon = self._seen[topic].horizon
         self._states.put(f"horizon:{topic}", horizon)
         self._clock_us = max(self._clock_us, horizon.clock_ms * 1000)
         return replace(step, clock_us=self._clock_us, writes=self._states.take_writes())
+
+    def _is_replaying(self, topic: str) -> bool:
+        """Whether others than this topic are still behind where they were when all was lost."""
+        return any(self._folded[other] < end for other, end in self._replayed_at.items() if other != topic)
 
     async def _usage(self, batch: RecordBatch) -> Step:
         seen = self._seen["usage"]
@@ -112,27 +130,36 @@ class TenantFold:
         tallied = tally(batch.records, self._codec, self._soundness, seen, runs)
         batch = batch.first(tallied.records)
         clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)
-        charges = charge(tallied.sums)
-        tenants = list(dict.fromkeys(payer.tenant for payer, _ in tallied.sums))
-        await self._states.load(f"{kind}:{tenant}" for tenant in tenants for kind in ("budgets", "raised"))
-        await self._post(charges)
+        raised = await self._charged("usage", tallied.sums, batch.end, clock_us)
         source = Source("usage", batch.partition, batch.start, batch.end)
         derived: list[Encoded] = [
             self._encoded(event, clock_us)
             for event in observed(runs.by_deployment, source, self._observed_below, clock_us)
         ]
-        if batch.end > self._decided_to.get("usage", 0):
-            days = days_in(tallied.sums)
+        derived += raised
+        self._observed_below = {
+            deployment: below for deployment, below in self._observed_below.items() if below > batch.end
+        }
+        return Step(clock_us, {}, derived, tallied.refused, tallied.duplicates, batch.end)
+
+    async def _charged(
+        self, topic: str, sums: Mapping[Group, Sequence[int]], end: int, clock_us: int
+    ) -> list[Encoded]:
+        """Post what the records of a topic up to `end` come to; the alerts that follow."""
+        charges = charge(sums)
+        tenants = list(dict.fromkeys(payer.tenant for payer, _ in sums))
+        await self._states.load(f"{kind}:{tenant}" for tenant in tenants for kind in ("budgets", "raised"))
+        await self._post(charges)
+        raised: list[Encoded] = []
+        if end > self._decided_to.get(topic, 0):
+            days = days_in(sums)
             for tenant in tenants:
                 budgets = self._states.get(f"budgets:{tenant}", Budgets)
                 if budgets is not None:
                     nodes = touched(charges, tenant, (each.node for each in budgets.budgets.values()), days)
                     near = self._headroom.near(budgets, nodes, charges)
-                    derived += await self._alerts(near, nodes, clock_us)
-        self._observed_below = {
-            deployment: below for deployment, below in self._observed_below.items() if below > batch.end
-        }
-        return Step(clock_us, {}, derived, tallied.refused, tallied.duplicates, batch.end)
+                    raised += await self._alerts(near, nodes, clock_us)
+        return raised
 
     async def _post(self, charges: Charges) -> None:
         """Add what was charged to the nodes' days."""
@@ -147,6 +174,7 @@ class TenantFold:
         seen = self._seen[topic]
         refused: list[Refused] = []
         derived: list[Encoded] = []
+        adjusted: dict[Group, list[int]] = {}
         duplicates = 0
         for record in batch.records:
             seen.tick(record.timestamp, record.offset)
@@ -163,8 +191,13 @@ class TenantFold:
                     derived += await self._budget(event, record.offset)
                 case RoutingDecided():
                     await self._routing(event)
+                case SpendAdjusted():
+                    post_adjustment(adjusted, event)
                 case _:
                     raise AssertionError(f"{topic} holds {type(event).__name__}")
+        if adjusted:
+            clock_us = max(self._clock_us, seen.horizon.clock_ms * 1000)
+            derived += await self._charged(topic, adjusted, batch.end, clock_us)
         return Step(0, {}, derived, refused, duplicates)
 
     async def _budget(self, event: BudgetChanged, offset: int) -> list[Encoded]:

@@ -77,8 +77,9 @@ class HistoryProof:
             wanted = await _wanted(reader, checkpoints)
             total = sum(part.end - part.start for part in wanted.values())
             tables = derive_tables(self.log.schemas_folder)
+            gone = 0
             for place, part in sorted(wanted.items()):
-                table = tables[place.topic]
+                table, before = tables[place.topic], found.deleted
                 proof = _PartitionProof(held, table, place, part, self.codec, self.log, found, young_us)
                 await proof.begin()
                 async with aclosing(reader.read(place.topic, {place.number: part})) as batches:
@@ -88,9 +89,14 @@ class HistoryProof:
                         self.told(found.records, total)
                 await proof.end()
                 found.positions[place] = part.end
-            after = await _summed_up_after(held, tables["usage"], young_us)
-            for number in numbers:
-                found.rollup_rows += await compare_rollups(held, number, after, found.comparison)
+                if place.topic == "adjustments":
+                    gone += part.start + found.deleted - before
+            after = {"usage": await _summed_up_after(held, tables["usage"], young_us)}
+            # Adjustments are younger than what they are about, and go later.
+            later = await _summed_up_after(held, tables["adjustments"], young_us) if gone else after["usage"]
+            after["adjustments"] = max(after["usage"], later)
+            for place in (Partition(topic, number) for topic in after for number in numbers):
+                found.rollup_rows += await compare_rollups(held, place, after[place.topic], found.comparison)
         found.took_s = time.monotonic() - started_s
         return found
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from math import floor
 from typing import Any
 
 from events.envelope import FAILURES, OutcomeKind
+from events.positions import Partition
 from processors.verify.history_rows import Snapshot
 from projections.live.canonical import encode
 from projections.live.digest import Comparison
@@ -16,7 +19,7 @@ GRAINS = ("minute", "hour", "day")
 _KEY = ("bucket", "tenant", "provider", "model", "region", "user")
 _OTHERS = tuple(str(kind) for kind in OutcomeKind if kind is not OutcomeKind.SUCCESS)
 _FAILURES = ", ".join(f"'{kind}'" for kind in sorted(map(str, FAILURES)))
-_SUMS = {
+_CALLS = {
     "calls": "count(*)",
     "successes": "count(*) FILTER (WHERE outcome = 'SUCCESS')",
     "failures": f"count(*) FILTER (WHERE outcome IN ({_FAILURES}))",
@@ -28,6 +31,11 @@ _SUMS = {
     "unpriced_calls": "count(*) - count(cost_nano_usd)",
     "latency_ms_sum": "sum(latency_ms)",
 }
+_CORRECTED = {
+    "cost_nano_usd": "sum(cost_after_nano_usd::numeric - coalesce(cost_before_nano_usd, 0))",
+    "unpriced_calls": "-count(*) FILTER (WHERE cost_before_nano_usd IS NULL)",
+}
+_SUMS = tuple(_CALLS)
 _LEAST, _MOST = -(2**63), 2**63 - 1
 LAST_BUCKET = 1023
 
@@ -39,55 +47,86 @@ _SPELLED = """(SELECT string_agg(concat(bucket, ':', calls), ',' ORDER BY bucket
     FROM generate_series(0, octet_length(latency_sketch) - 4, 4) AS at GROUP BY 1) AS entry)"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one topic, and what rollups make of them. `something`: of sums that are not all nothing."""
+
+    time: str
+    latency: str
+    sums: Mapping[str, str]
+    sketch: str
+    something: str
+
+
+_ROWS = {
+    "usage": _Rows(
+        "occurred_at", "latency_ms", _CALLS, "string_agg(concat(at, ':', calls), ',' ORDER BY at)", "TRUE"
+    ),
+    "adjustments": _Rows(
+        "timestamptz 'epoch' + usage_occurred_at * interval '1 microsecond'",
+        "0::bigint",
+        {name: _CORRECTED.get(name, "0") for name in _SUMS},
+        "NULL::text",
+        "(cost_nano_usd <> 0 OR unpriced_calls <> 0)",
+    ),
+}
+
+
 def first_latencies() -> list[int]:
     """The least whole milliseconds of each bucket of a sketch, from bucket 1 on: bucket i begins above 1.04^(i-2)."""
     return [floor(Fraction(26, 25) ** (bucket - 2)) + 1 for bucket in range(1, LAST_BUCKET + 1)]
 
 
-def _sql(grain: str) -> str:
+def _sql(topic: str, grain: str) -> str:
     """Rows of both sides that are not alike: `side` 1 is the rollup, 2 the sum of the rows."""
+    rows = _ROWS[topic]
     key = ", ".join(f'"{name}"' for name in _KEY)
     sums = ", ".join(f'"{name}"' for name in _SUMS)
-    parts = ", ".join(f'{sql} AS "{name}"' for name, sql in _SUMS.items())
+    parts = ", ".join(f'{sql} AS "{name}"' for name, sql in rows.sums.items())
     summed = ", ".join(
         f'least(greatest(sum("{name}"), {_LEAST}), {_MOST})::numeric AS "{name}"' for name in _SUMS
     )
     widened = ", ".join(f'"{name}"::numeric' for name in _SUMS)
+    bucket = f"date_trunc('{grain}', {rows.time}, 'UTC')"
     return f"""
         WITH held AS (
             SELECT {key}, {widened}, {_SPELLED} AS sketch FROM usage_by_{grain}
-            WHERE log_partition = $1 AND bucket > $2
+            WHERE log_partition = $4 AND bucket > $2
         ), part AS (
-            SELECT date_trunc('{grain}', occurred_at, 'UTC') AS bucket, tenant, provider, model,
+            SELECT {bucket} AS bucket, tenant, provider, model,
                 coalesce(region, '') AS region, coalesce("user", '') AS "user",
-                width_bucket(latency_ms, $3::bigint[]) AS at, {parts}
-            FROM usage WHERE log_partition = $1 AND date_trunc('{grain}', occurred_at, 'UTC') > $2
+                width_bucket({rows.latency}, $3::bigint[]) AS at, {parts}
+            FROM {topic} WHERE log_partition = $1 AND {bucket} > $2
             GROUP BY 1, 2, 3, 4, 5, 6, 7
         ), told AS (
-            SELECT {key}, {summed}, string_agg(concat(at, ':', calls), ',' ORDER BY at) AS sketch
-            FROM part GROUP BY {key}
+            SELECT {key}, {summed}, {rows.sketch} AS sketch FROM part GROUP BY {key}
+        ), differing AS (
+            SELECT 1 AS side, {key}, {sums}, sketch FROM (TABLE held EXCEPT TABLE told) AS one
+            UNION ALL
+            SELECT 2 AS side, {key}, {sums}, sketch FROM (TABLE told EXCEPT TABLE held) AS other
         )
-        SELECT 1 AS side, {key}, {sums}, sketch FROM (TABLE held EXCEPT TABLE told) AS one
-        UNION ALL
-        SELECT 2 AS side, {key}, {sums}, sketch FROM (TABLE told EXCEPT TABLE held) AS other
+        SELECT * FROM differing WHERE {rows.something}
     """  # noqa: S608 - names of the code
 
 
-async def compare_rollups(held: Snapshot, number: int, after: datetime, comparison: Comparison) -> int:
-    """Compare the rollups of a log partition that begin after an instant with its rows; how many there are.
+async def compare_rollups(held: Snapshot, place: Partition, after: datetime, comparison: Comparison) -> int:
+    """Compare the rollups of a log partition of usage or adjustments that begin after an instant with its rows; how many
+    there are.
 
     Only rows that differ are added to the comparison.
     """
     compared, buckets = 0, first_latencies()
+    writer = place.number if place.topic == "usage" else -1 - place.number
     for grain in GRAINS:
         table = f"usage_by_{grain}"
         sides: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
-        for row in await held.connection.fetch(_sql(grain), number, after, buckets):
+        found = await held.connection.fetch(_sql(place.topic, grain), place.number, after, buckets, writer)
+        for row in found:
             name = "|".join(str(row[part]) for part in _KEY[1:])
             document: dict[str, Any] = {part: int(row[part]) for part in _SUMS}
             document["latency_sketch"] = row["sketch"]
             sides[row["side"] - 1][f"{table}:{row['bucket']:%Y-%m-%dT%H:%MZ}|{name}"] = encode(document)
-        comparison.add(f"usage-{number}", *sides)
+        comparison.add(str(place), *sides)
         counted = f"SELECT count(*) FROM {table} WHERE log_partition = $1 AND bucket > $2"  # noqa: S608 - a name of the code
-        compared += await held.connection.fetchval(counted, number, after)
+        compared += await held.connection.fetchval(counted, writer, after)
     return compared

@@ -13,7 +13,11 @@ from events.positions import Partition
 from events.settings import LogSettings
 from projections.backup.manifest import Point
 
-_DERIVED = (("dead-letters", "alerts", "breakers"), ("outcomes",), ("usage", "health", "routing"))
+_DERIVED = (
+    ("dead-letters", "alerts", "breakers"),
+    ("outcomes", "adjustments"),
+    ("usage", "health", "routing"),
+)
 EFFECTS_FIRST = (*_DERIVED, tuple(topic for topic in TOPICS if not any(topic in some for some in _DERIVED)))
 """The order in which topics are asked for their ends: what is derived before what it was derived from, settings last.
 

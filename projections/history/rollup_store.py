@@ -1,6 +1,6 @@
 """The rollups of one log partition in Postgres: read through a bounded memory, written as absolute sums.
 
-A row names the log partition that it sums, so it has one writer, whose epoch the transaction has checked: what is
+A row names the log partition that it sums (adjustments lie under -1 - p, see `writer_of`), so it has one writer, whose epoch the transaction has checked: what is
 remembered is what is stored. Sums and sketches are merged here, where that costs a tenth of what it costs in SQL.
 """
 
@@ -72,7 +72,7 @@ class _Statement:
 
 @dataclass(slots=True)
 class RollupStore:
-    """The rollup rows of one log partition, since it was opened. `kept` bounds how many are remembered.
+    """The rollup rows of one writer, since it was opened. `kept` bounds how many are remembered.
 
     A batch is counted, in one go or in several, and then written. When one of these or the transaction fails, `forget` has
     to be called.

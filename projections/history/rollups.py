@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from events.envelope import FAILURES, OutcomeKind
+from events.positions import Partition
 from projections.history.sketch import Counts, bucket_of, merge_into
 
 Row = tuple[Any, ...]
@@ -51,6 +52,8 @@ SUM_COLUMNS = (
 )
 """`failures` are those that are the provider's fault; a call without a price is counted, and costs nothing."""
 
+_COST_AT, _UNPRICED_AT = SUM_COLUMNS.index("cost_nano_usd"), SUM_COLUMNS.index("unpriced_calls")
+
 
 @dataclass(slots=True)
 class Rollup:
@@ -71,8 +74,14 @@ class Rollup:
 Rollups = dict[Key, Rollup]
 
 
-class Tally:
-    """Sums the rows of a batch. Made once for the columns of the table."""
+class UsageTally:
+    """Sums the rows of a batch of calls. Made once for the columns of its rows, which `columns` have to be among."""
+
+    columns = (
+        "occurred_at",
+        *("tenant", "provider", "model", "region", "user", "outcome"),
+        *("input_tokens", "output_tokens", "cached_input_tokens", "cost_nano_usd", "latency_ms"),
+    )
 
     def __init__(self, columns: Sequence[str]) -> None:
         place = {name: at for at, name in enumerate(columns)}
@@ -94,6 +103,10 @@ class Tally:
             )
         )
 
+    def time_of(self, row: Row) -> int:
+        """When the call happened, microseconds: it decides the buckets."""
+        return int(row[self._at])
+
     def by_minute(self, rows: Iterable[Row]) -> Rollups:
         """What the rows come to, by minute and caller."""
         at, caller, figures = self._at, self._caller, self._figures
@@ -113,6 +126,45 @@ class Tally:
             if held is not rollup:  # absent and empty are one
                 held.add(rollup)
         return rollups
+
+
+class AdjustedTally:
+    """The same of adjustments: other costs, no other calls. They count when the calls happened."""
+
+    columns = (
+        "usage_occurred_at",
+        *("tenant", "provider", "model", "region", "user", "cost_before_nano_usd", "cost_after_nano_usd"),
+    )
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        place = {name: at for at, name in enumerate(columns)}
+        self._values: Callable[[Row], Row] = itemgetter(*(place[name] for name in self.columns))
+
+    def time_of(self, row: Row) -> int:
+        """When the call happened, microseconds."""
+        return int(self._values(row)[0])
+
+    def by_minute(self, rows: Iterable[Row]) -> Rollups:
+        """What the rows come to, by minute and caller."""
+        rollups: Rollups = {}
+        for row in rows:
+            at_us, tenant, provider, model, region, user, before, after = self._values(row)
+            key = (at_us - at_us % Grain.MINUTE.length_us, tenant, provider, model, region or "", user or "")
+            sums = rollups.setdefault(key, Rollup([0] * len(SUM_COLUMNS))).sums
+            sums[_COST_AT] += after - (before or 0)
+            sums[_UNPRICED_AT] -= before is None
+        return rollups
+
+
+Tally: TypeAlias = UsageTally | AdjustedTally
+
+TALLIES: dict[str, type[Tally]] = {"usage": UsageTally, "adjustments": AdjustedTally}
+"""By topic, what sums its rows; the other topics are not rolled up."""
+
+
+def writer_of(place: Partition) -> int:
+    """What the rollup rows that a log partition writes have as `log_partition`: no two topics write the same row."""
+    return place.number if place.topic == "usage" else -1 - place.number
 
 
 def _rollup(group: Sequence[Row]) -> Rollup:

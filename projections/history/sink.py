@@ -32,7 +32,7 @@ from projections.history.months import (
 from projections.history.recent import Recent
 from projections.history.rollup_store import RollupStore
 from projections.history.rollup_sums import every_grain
-from projections.history.rollups import Tally
+from projections.history.rollups import TALLIES, Tally, writer_of
 from projections.history.rows import Batch, RowReader
 from projections.history.settings import HistorySettings
 from projections.history.table_writer import NoMonthError, TableWriter
@@ -89,7 +89,7 @@ class HistorySink:
             self._tables[topic] = _TableOfTopic(
                 reader,
                 TableWriter(reader),
-                Tally(table.column_names) if topic == USAGE.name else None,
+                TALLIES[topic](table.column_names) if topic in TALLIES else None,
             )
 
     async def open(self, place: Partition) -> int:
@@ -98,7 +98,7 @@ class HistorySink:
         await self._prepare()
         async with self._database.connection() as connection:
             claim = await checkpoints.take(connection, place, self._owner)
-        rollups = RollupStore(place.number, self._settings.rollup_rows_kept)
+        rollups = RollupStore(writer_of(place), self._settings.rollup_rows_kept)
         self._held[place] = _Held(claim, rollups)
         return claim.next_offset
 
@@ -187,9 +187,11 @@ class HistorySink:
             batch = Batch(batch.records)
             deque(table.reader.rows(place, batch, Recent()), maxlen=0)
         months = months_of(map(table.reader.occurred_at_of, batch.held))
-        tables = [table.reader.table.name, *(ROLLUP_TABLES if table.tally else ())]
         async with self._database.connection() as connection:
-            await create_months(connection, tables, months)
+            await create_months(connection, [table.reader.table.name], months)
+            if table.tally is not None:
+                called = months_of(map(table.tally.time_of, batch.held))
+                await create_months(connection, ROLLUP_TABLES, called)
 
     async def _prepare(self) -> None:
         """Once per process, and when it is gone: the schema as this release has it."""

@@ -14,7 +14,7 @@ from projections.errors import ProjectionError
 from projections.history import checkpoints
 from projections.history.database import Connection, Database
 from projections.history.rollup_store import RollupStore
-from projections.history.rollups import Grain, Rollup, Rollups, Tally
+from projections.history.rollups import TALLIES, Grain, Rollup, Rollups, writer_of
 from projections.history.settings import HistorySettings
 from projections.history.tables import table_name
 
@@ -23,12 +23,6 @@ LONGEST_US = 3_600_000_000
 
 WITHIN_S = 600.0
 AT_ONCE = 5_000
-COUNTED = (
-    "occurred_at",
-    *("tenant", "provider", "model", "region", "user", "outcome"),
-    *("input_tokens", "output_tokens", "cached_input_tokens", "cost_nano_usd", "latency_ms"),
-)
-"""The columns of `usage` that rollups are made of."""
 
 
 class TooMuchToTakeBackError(ProjectionError):
@@ -91,7 +85,9 @@ async def _take_back(connection: Connection, place: Partition, end: int, taken: 
         place.number,
         end,
     )
-    wanted = ", ".join(("appended_at", *(f'"{name}"' for name in COUNTED if place.topic == "usage")))
+    counted = TALLIES.get(place.topic)
+    columns = () if counted is None else counted.columns
+    wanted = ", ".join(("appended_at", *(f'"{name}"' for name in columns)))
     gone = await connection.cursor(
         f"DELETE FROM {table_name(place.topic)} WHERE log_partition = $1 AND log_offset >= $2 RETURNING {wanted}",
         place.number,
@@ -101,21 +97,22 @@ async def _take_back(connection: Connection, place: Partition, end: int, taken: 
     while rows := await gone.fetch(AT_ONCE):
         for row in rows:
             taken.count(row["appended_at"])
-        if place.topic == "usage":
-            for key, rollup in Tally(COUNTED).by_minute(tuple(row)[1:] for row in rows).items():
+        if counted is not None:
+            for key, rollup in counted(columns).by_minute(tuple(row)[1:] for row in rows).items():
                 sums.setdefault(key, Rollup([0] * len(rollup.sums))).add(rollup)
     if sums:
         await _subtract(connection, place, sums)
 
 
 async def _subtract(connection: Connection, place: Partition, sums: Rollups) -> None:
-    """From the rows of every grain; what comes to no calls is no row."""
+    """From the rows of every grain; what comes to nothing is no row."""
     negative = {
         key: Rollup([-sum_ for sum_ in one.sums], {at: -count for at, count in one.latencies.items()})
         for key, one in sums.items()
     }
-    await RollupStore(place.number, 0).add(connection, negative)
+    await RollupStore(writer_of(place), 0).add(connection, negative)
     for grain in Grain:
         await connection.execute(
-            f"DELETE FROM {grain.table} WHERE log_partition = $1 AND calls <= 0", place.number
+            f"DELETE FROM {grain.table} WHERE log_partition = $1 AND calls <= 0 AND cost_nano_usd = 0 AND unpriced_calls = 0",
+            writer_of(place),
         )

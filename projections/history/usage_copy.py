@@ -14,7 +14,7 @@ from projections.history.database import Connection
 from projections.history.recent import Recent
 from projections.history.rollup_store import RollupStore
 from projections.history.rollup_sums import every_grain
-from projections.history.rollups import Tally
+from projections.history.rollups import UsageTally
 from projections.history.rows import Batch, RowReader
 from projections.history.table_writer import BAD_VALUES
 from projections.history.usage_columns import UsageColumns
@@ -30,7 +30,7 @@ class UsageCopy:
     def __init__(self, reader: RowReader, columns: UsageColumns) -> None:
         self._reader = reader
         self._columns = columns
-        self._tally = Tally(reader.table.column_names)
+        self._tally = UsageTally(reader.table.column_names)
 
     async def copied(
         self, connection: Connection, place: Partition, batch: Batch, recent: Recent, rollups: RollupStore

@@ -12,7 +12,7 @@ TENANT_LEAD = "usage"
 PROVIDER_LEAD = "health"
 
 TOPICS_OF_LEAD: dict[str, tuple[str, ...]] = {
-    TENANT_LEAD: ("usage", "budgets", "routing"),
+    TENANT_LEAD: ("usage", "adjustments", "budgets", "routing"),
     PROVIDER_LEAD: ("outcomes", "health", "overrides", "providers"),
 }
 """Topics that a slot folds; the same partition number of each."""

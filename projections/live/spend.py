@@ -1,6 +1,6 @@
 """What was spent: sums of calls by node in quarter hours of event time.
 
-Sums commute, so the order and batching of usage never show. One state is a node's UTC day: `SpendDay`.
+Sums commute, so neither the order and batching of usage nor when an adjustment comes ever show. One state is a node's UTC day: `SpendDay`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import orjson
 
+from events.spend_adjusted import SpendAdjusted
 from projections.live.canonical import encode
 from projections.live.node import Identity, escape, nodes_of, unescape
 from projections.live.period import QUARTER_US
@@ -148,6 +149,16 @@ def charge(groups: Mapping[Group, Sequence[int]]) -> Charges:
         for prefix, sums in nodes.items():
             charges.setdefault(f"{prefix}{day}", {})[quarter] = sums
     return charges
+
+
+def post_adjustment(groups: dict[Group, list[int]], event: SpendAdjusted) -> None:
+    """Add to a batch's sums what an adjustment makes of its call: another cost, no other call."""
+    payer = Identity(
+        event.tenant, event.org, event.team, event.user, event.api_key, event.provider, event.model
+    )
+    sums = groups.setdefault((payer, quarter_of(event.usage_occurred_at)), [0, 0, 0, 0, 0])
+    sums[0] += event.difference_nano_usd
+    sums[4] += event.unpriced_calls
 
 
 @lru_cache(maxsize=_PREFIXES_KEPT)

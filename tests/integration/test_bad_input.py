@@ -21,7 +21,7 @@ from processors.poison import LEAST_RECORDS, TooManyBadRecordsError
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from tests.integration.live_server import live_server
 from tests.integration.rig import Rig, settings_of_worker
-from tests.integration.traffic import budget, changed, checked, overridden, routed, usage
+from tests.integration.traffic import adjusted, budget, changed, checked, overridden, routed, usage
 from tests.raw_batches import CODECS, Raw, batch_of
 
 MIB = 2**20
@@ -155,6 +155,7 @@ async def test_garbage_on_any_topic_is_refused(rig: Rig, topic: str) -> None:
     """Each folded topic goes on after it, with the next good event of its own."""
     good: dict[str, Event] = {
         "usage": usage("any"),
+        "adjustments": adjusted(usage("any"), 7),
         "budgets": budget("any", 10**9, "later"),
         "routing": routed("any", "openai", "gpt-4o"),
         "health": checked("any", "m"),

@@ -19,6 +19,7 @@ from events.ids import uuid7
 from events.provider_changed import BreakerPolicy, ProviderChanged
 from events.provider_health_checked import HealthStatus, ProviderHealthChecked
 from events.routing_decided import Candidate, RoutingDecided
+from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
 from tests.integration.live_server import until
 from tests.integration.rig import Rig
@@ -87,6 +88,25 @@ def changed(provider: str, policy: BreakerPolicy | None, version: int = 1) -> Pr
     """A provider's settings."""
     return ProviderChanged(
         **envelope(), tenant="", provider=provider, version=version, breaker_policy=policy, actor="ops"
+    )
+
+
+def adjusted(call: UsageRecorded, cost_nano_usd: int) -> SpendAdjusted:
+    """A call's cost corrected."""
+    return SpendAdjusted(
+        **envelope(),
+        tenant=call.tenant,
+        usage_id=call.event_id,
+        usage_occurred_at=call.occurred_at,
+        provider=call.provider,
+        model=call.model,
+        team=call.team,
+        user=call.user,
+        outcome=call.outcome,
+        cost_before_nano_usd=call.cost_nano_usd,
+        cost_after_nano_usd=cost_nano_usd,
+        price_version="test",
+        actor="ops",
     )
 
 

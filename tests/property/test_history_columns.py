@@ -21,7 +21,7 @@ from projections.history import usage_callers
 from projections.history.database import POSTGRES_EPOCH_US
 from projections.history.recent import Recent
 from projections.history.rollup_sums import Sums, every_grain
-from projections.history.rollups import Grain, Key, Row, Tally
+from projections.history.rollups import Grain, Key, Row, UsageTally
 from projections.history.rows import Batch, RowReader
 from projections.history.tables import derive_tables
 from projections.history.usage_columns import UsageColumns
@@ -123,7 +123,7 @@ def test_what_the_quick_way_takes_is_what_the_general_way_reads(raw: list[bytes 
     assert not batch.duplicates
     assert list(parsed(block.rows)) == rows
     assert block.ids == batch.ids
-    by_minute = Tally(TABLE.column_names).by_minute(rows)
+    by_minute = UsageTally(TABLE.column_names).by_minute(rows)
     assert told_by_grain(calls.by_grain()) == told_by_grain(every_grain(by_minute))
 
 
@@ -138,7 +138,7 @@ def test_how_a_batch_is_cut_into_blocks_does_not_show_in_its_sums(raw: list[list
         ]
         block = COLUMNS.block(0, records, (), calls)
         rows += list(parsed(block.rows))
-    sums = every_grain(Tally(TABLE.column_names).by_minute(rows))
+    sums = every_grain(UsageTally(TABLE.column_names).by_minute(rows))
     assert told_by_grain(calls.by_grain()) == told_by_grain(sums)
 
 

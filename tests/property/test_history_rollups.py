@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from events.codec import to_record
 from events.envelope import FAILURES, OutcomeKind
-from projections.history.rollups import SUM_COLUMNS, Grain, Row, Tally, coarser
+from projections.history.rollups import SUM_COLUMNS, Grain, Row, UsageTally, coarser
 from projections.history.sketch import (
     MAX_COUNT,
     RELATIVE_ERROR,
@@ -76,7 +76,7 @@ def naive(all_rows: list[Row], grain: Grain) -> dict[tuple[Any, ...], tuple[dict
 @given(rows())
 def test_rollups_of_every_grain_are_the_naive_sums(all_rows: list[Row]) -> None:
     """Whatever the calls, each minute, hour and day is the sum of its rows, by caller."""
-    by_minute = Tally(TABLE.column_names).by_minute(all_rows)
+    by_minute = UsageTally(TABLE.column_names).by_minute(all_rows)
     for grain in Grain:
         found = by_minute if grain is Grain.MINUTE else coarser(by_minute, grain)
         told = {
@@ -89,7 +89,7 @@ def test_rollups_of_every_grain_are_the_naive_sums(all_rows: list[Row]) -> None:
 @given(st.lists(rows(), min_size=2, max_size=3))
 def test_rollups_of_batches_add_up_to_those_of_all(batches: list[list[Row]]) -> None:
     """How the log was cut into batches does not show."""
-    tally = Tally(TABLE.column_names)
+    tally = UsageTally(TABLE.column_names)
     added = tally.by_minute([])
     for batch in batches:
         for key, rollup in tally.by_minute(batch).items():

@@ -9,11 +9,10 @@ from events.breaker_transitioned import BreakerTransitioned
 from events.envelope import Event
 from events.outcomes_observed import OutcomesObserved
 from events.provider_health_checked import ProviderHealthChecked
-from events.usage_recorded import UsageRecorded
 from processors.verify.naive.breakers import ToldBreaker, first_of_each
 from processors.verify.naive.health import Checked, Fared, subject_of
 from processors.verify.naive.settings import Documents
-from processors.verify.naive.spend import Spending
+from processors.verify.naive.spend import Charged, Spending
 
 
 def documents_of(tell_one: Callable[[Documents, Any], None], events: Iterable[Event]) -> Documents:
@@ -24,10 +23,10 @@ def documents_of(tell_one: Callable[[Documents, Any], None], events: Iterable[Ev
     return documents
 
 
-def spend_documents(usage: Iterable[UsageRecorded]) -> dict[str, dict[str, object]]:
-    """By spend id the JSON document that the live state should hold, from all usage there is (duplicates dropped)."""
+def spend_documents(charged: Iterable[Charged]) -> dict[str, dict[str, object]]:
+    """By spend id the JSON document that the live state should hold, from all usage and adjustments (duplicates dropped)."""
     spending = Spending()
-    for event in usage:
+    for event in charged:
         spending.add(event)
     return {spend: spending.document(spend) for spend in spending.sums}
 

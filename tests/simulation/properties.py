@@ -23,7 +23,7 @@ from events.provider_health_checked import ProviderHealthChecked
 from events.usage_recorded import UsageRecorded
 from processors.breaker.machine import TRANSITIONS
 from processors.verify.naive.settings import Documents, route, set_budget, set_override, set_provider
-from processors.verify.naive.spend import nodes
+from processors.verify.naive.spend import Charged, charged_at, nodes
 from projections.live.period import Period, period_before, period_of
 from projections.live.slots import PROVIDER_LEAD, TENANT_LEAD
 from tests.reference.accepted import Told, outcomes, tell
@@ -71,6 +71,10 @@ class Evidence:
         """The events of a partition that count, in order."""
         return [event for _, event in self.told[topic, number].events]
 
+    def charged(self, number: int) -> list[Any]:
+        """Usage and adjustments of a partition that count."""
+        return [*self.events("usage", number), *self.events("adjustments", number)]
+
     def live(self, slot: str, kind: str) -> Documents:
         """The live states of a kind in a slot, by id."""
         return {
@@ -90,7 +94,7 @@ def tenant_states_equal_the_log(evidence: Evidence) -> Iterator[str]:
     for number in evidence.numbers:
         slot = f"{TENANT_LEAD}.{number}"
         expected: dict[str, Documents] = {
-            "spend": spend_documents(_of(UsageRecorded, evidence.events("usage", number))),
+            "spend": spend_documents(evidence.charged(number)),
             "budgets": documents_of(set_budget, evidence.events("budgets", number)),
             "routing": documents_of(route, evidence.events("routing", number)),
             "raised": _raised_documents(evidence, number),
@@ -300,14 +304,14 @@ def _checks(evidence: Evidence) -> dict[tuple[int, str], list[tuple[int, Provide
 
 def _expected_alerts(evidence: Evidence, number: int) -> set[tuple[object, ...]]:
     """Alerts of the budgets that were set before all usage and never changed; rolling ones are left to other tests."""
-    usage: list[UsageRecorded] = _of(UsageRecorded, evidence.events("usage", number))
+    usage = evidence.charged(number)
     expected: set[tuple[object, ...]] = set()
     for change in _of(BudgetChanged, evidence.events("budgets", number)):
         if not change.budget_id.startswith("steady") or change.period is BudgetPeriod.ROLLING:
             continue
         node = documents_of(set_budget, [change])[change.tenant]["budgets"][change.budget_id]["node"]
         mine = [event for event in usage if event.tenant == change.tenant and node in nodes(event)]
-        for period in {period_of(change, event.occurred_at) for event in mine}:
+        for period in {period_of(change, charged_at(event)) for event in mine}:
             spent = spent_between(mine, node, period.start_us, period.end_us)[0]
             limit = change.limit_nano_usd + _rolled_over(change, period, mine, node)
             expected |= {
@@ -318,7 +322,7 @@ def _expected_alerts(evidence: Evidence, number: int) -> set[tuple[object, ...]]
     return expected
 
 
-def _rolled_over(change: BudgetChanged, period: Period, usage: list[UsageRecorded], node: str) -> int:
+def _rolled_over(change: BudgetChanged, period: Period, usage: list[Charged], node: str) -> int:
     if not change.rollover_cap_nano_usd or period.start_us <= change.occurred_at:
         return 0
     before = period_before(change, period)

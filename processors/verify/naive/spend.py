@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
+
+Charged = UsageRecorded | SpendAdjusted
+"""What changes a spend."""
 
 _SUBJECTS = (("org", "org"), ("team", "team"), ("user", "user"), ("key", "api_key"))
 _FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,9 +21,9 @@ class Spending:
 
     sums: dict[str, dict[int, list[int]]] = field(default_factory=dict)
 
-    def add(self, event: UsageRecorded) -> None:
-        """One call more."""
-        at = _FIRST_DAY + timedelta(microseconds=event.occurred_at)
+    def add(self, event: Charged) -> None:
+        """One call more, or another cost of one."""
+        at = _FIRST_DAY + timedelta(microseconds=charged_at(event))
         day = (at.date() - _FIRST_DAY.date()).days
         quarter = at.hour * 4 + at.minute // 15
         values = values_of(event)
@@ -35,7 +39,12 @@ class Spending:
         return {"day": int(spend.split("|")[2]), "rows": rows}
 
 
-def nodes(event: UsageRecorded) -> list[str]:
+def charged_at(event: Charged) -> int:
+    """When the call happened that is charged: microseconds since the epoch."""
+    return event.occurred_at if isinstance(event, UsageRecorded) else event.usage_occurred_at
+
+
+def nodes(event: Charged) -> list[str]:
     """Names of all that a call is charged to."""
     whose = ["tenant"]
     whose += [f"{word}={_plain(getattr(event, name))}" for word, name in _SUBJECTS if getattr(event, name)]
@@ -44,8 +53,13 @@ def nodes(event: UsageRecorded) -> list[str]:
     return [first + second for first in whose for second in what]
 
 
-def values_of(event: UsageRecorded) -> tuple[int, int, int, int, int]:
+def values_of(event: Charged) -> tuple[int, int, int, int, int]:
     """Cost, calls, input tokens, output tokens and unpriced calls."""
+    if isinstance(event, SpendAdjusted):
+        before = event.cost_before_nano_usd
+        if before is None:
+            return (event.cost_after_nano_usd, 0, 0, 0, -1)
+        return (event.cost_after_nano_usd - before, 0, 0, 0, 0)
     cost = event.cost_nano_usd
     return (cost or 0, 1, event.input_tokens, event.output_tokens, 1 if cost is None else 0)
 

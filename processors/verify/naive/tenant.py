@@ -11,6 +11,7 @@ from events.codec import Codec
 from events.envelope import Event
 from events.routing_decided import RoutingDecided
 from events.settings import LogSettings
+from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
 from processors.verify.naive.settings import route, set_budget
 from processors.verify.naive.slot import Documents, NaiveSlot
@@ -20,9 +21,9 @@ MOST_ALERTS = 4096
 
 
 class NaiveTenantSlot(NaiveSlot):
-    """One partition of usage, budgets and routing."""
+    """One partition of usage, adjustments, budgets and routing."""
 
-    topics = ("usage", "budgets", "routing")
+    topics = ("usage", "adjustments", "budgets", "routing")
     derived = "alerts"
     indexed = frozenset({"budgets"})
     kinds = ("spend", "budgets", "routing", "raised")
@@ -36,7 +37,7 @@ class NaiveTenantSlot(NaiveSlot):
 
     def _fold(self, topic: str, event: Event, _offset: int) -> None:
         match event:
-            case UsageRecorded():
+            case UsageRecorded() | SpendAdjusted():
                 self._spending.add(event)
             case BudgetChanged():
                 set_budget(self._budgets, event)

@@ -1,4 +1,4 @@
-"""How budgets stood at an instant: their changes and the usage that were on the log by then, folded as the log is.
+"""How budgets stood at an instant: their changes, the usage and its adjustments that were on the log by then, folded as the log is.
 
 The log's time decides (`appended_at`), so the answer is what a read would have said at that instant, late calls left out.
 """
@@ -14,7 +14,7 @@ from projections.history.queries.reader import HistoryReader
 from projections.live.budget import Budget, Budgets, BudgetStatus, days_needed, evolve, status
 from projections.live.node import Node
 from projections.live.period import QUARTER_US, period_of
-from projections.live.spend import QUARTERS_PER_DAY, Row, SpendDay
+from projections.live.spend import QUARTERS_PER_DAY, SpendDay, Spent
 
 _BUDGETS = TOPICS["budgets"]
 _SUBJECT_COLUMN = {
@@ -23,6 +23,21 @@ _SUBJECT_COLUMN = {
     BudgetLevel.USER: "user",
     BudgetLevel.KEY: "api_key",
 }
+
+_CALLED_AT = "occurred_at"
+_CALLS = (
+    "select floor(extract(epoch from occurred_at) / 900)::bigint as quarter, "
+    "coalesce(sum(cost_nano_usd), 0) as cost_nano_usd, count(*) as calls, sum(input_tokens) as input_tokens, "
+    "sum(output_tokens) as output_tokens, count(*) filter (where cost_nano_usd is null) as unpriced_calls "
+    "from usage {where} group by 1 order by 1"
+)
+_ADJUSTED_AT = "usage_occurred_at"
+_ADJUSTMENTS = (
+    "select usage_occurred_at / 900000000 as quarter, "
+    "sum(cost_after_nano_usd::numeric - coalesce(cost_before_nano_usd, 0)) as cost_nano_usd, 0 as calls, "
+    "0 as input_tokens, 0 as output_tokens, -count(*) filter (where cost_before_nano_usd is null) as unpriced_calls "
+    "from adjustments {where} group by 1 order by 1"
+)
 
 
 async def budgets_as_of(history: HistoryReader, at_us: int, tenant: str | None = None) -> dict[str, Budgets]:
@@ -58,7 +73,19 @@ async def status_as_of(history: HistoryReader, tenant: str, budget: Budget, at_u
 async def _spent(
     history: HistoryReader, tenant: str, node: Node, days: list[int], at_us: int
 ) -> dict[int, SpendDay]:
-    """What calls of a node cost, by UTC day and quarter hour of it."""
+    """What calls of a node cost, adjustments included, by UTC day and quarter hour of it."""
+    by_day: dict[int, SpendDay] = {}
+    for time, sql in ((_CALLED_AT, _CALLS), (_ADJUSTED_AT, _ADJUSTMENTS)):
+        question = _charged(tenant, node, time, days, at_us)
+        for row in await history.rows(sql.format(where=question.where), question.arguments):
+            day, quarter = divmod(row["quarter"], QUARTERS_PER_DAY)
+            sums = [row[name] for name in Spent._fields]
+            by_day[day] = by_day.get(day, SpendDay(day)).plus({quarter: sums})
+    return by_day
+
+
+def _charged(tenant: str, node: Node, time: str, days: list[int], at_us: int) -> Question:
+    """Which rows count: charged to the node on these days, and on the log by then."""
     question = Question()
     question.equal({"tenant": tenant})
     if node.subject is not None:
@@ -68,20 +95,6 @@ async def _spent(
     if node.model is not None:
         question.equal({"model": node.model})
     day_us = QUARTERS_PER_DAY * QUARTER_US
-    question.between("occurred_at", days[0] * day_us, (days[-1] + 1) * day_us)
+    question.between(time, days[0] * day_us, (days[-1] + 1) * day_us)
     question.conditions.append(f"appended_at <= {question.bind(at_us)}")
-    rows = await history.rows(
-        "select floor(extract(epoch from occurred_at) / 900)::bigint as quarter, "
-        "coalesce(sum(cost_nano_usd), 0) as cost, count(*) as calls, sum(input_tokens) as input_tokens, "
-        "sum(output_tokens) as output_tokens, count(*) filter (where cost_nano_usd is null) as unpriced "
-        f"from usage {question.where} group by 1 order by 1",
-        question.arguments,
-    )
-    by_day: dict[int, list[Row]] = {}
-    for row in rows:
-        day, quarter = divmod(row["quarter"], QUARTERS_PER_DAY)
-        cost, calls, unpriced = row["cost"], row["calls"], row["unpriced"]
-        by_day.setdefault(day, []).append(
-            (quarter, cost, calls, row["input_tokens"], row["output_tokens"], unpriced)
-        )
-    return {day: SpendDay(day, tuple(found)) for day, found in by_day.items()}
+    return question

@@ -116,23 +116,35 @@ def summed(
 def _part(
     question: Question, piece: Piece, keys: Sequence[str], filters: Filters, grain: Grain | None
 ) -> str:
+    if piece.grain is not None:
+        where = _where(question, "bucket", piece.span, filters)
+        return f"select {', '.join([*keys, *SUM_COLUMNS])}, latency_sketch from {piece.grain.table} {where}"
+    return " union all ".join(
+        _of_rows(rows, keys, grain, _where(question, rows.time, piece.span, filters))
+        for rows in (_CALLS, _ADJUSTMENTS)
+    )
+
+
+def _where(question: Question, time: str, span: Span, filters: Filters) -> str:
     own = Question(question.arguments)
-    time = "occurred_at" if piece.grain is None else "bucket"
-    own.between(time, piece.span.start_us, piece.span.end_us)
+    own.between(time, span.start_us, span.end_us)
     own.equal(filters)
-    if piece.grain is None:
-        told = [
-            *(_of_row(key, grain) for key in keys),
-            *(f"{sql} as {name}" for name, sql in ROW_SUMS.items()),
-        ]
-        return f"select {', '.join(told)}, {ROW_SKETCH} as latency_sketch from usage {own.where}"
-    return f"select {', '.join([*keys, *SUM_COLUMNS])}, latency_sketch from {piece.grain.table} {own.where}"
+    return own.where
 
 
-def _of_row(key: str, grain: Grain | None) -> str:
+def _of_rows(rows: _Rows, keys: Sequence[str], grain: Grain | None, where: str) -> str:
+    told = [
+        *(_of_row(key, rows, grain) for key in keys),
+        *(f"{sql} as {name}" for name, sql in rows.sums.items()),
+        f"{rows.sketch} as latency_sketch",
+    ]
+    return f"select {', '.join(told)} from {rows.table} {where}"
+
+
+def _of_row(key: str, rows: _Rows, grain: Grain | None) -> str:
     if key == "bucket":
         assert grain is not None
-        return f"date_trunc('{grain.name.lower()}', occurred_at, 'UTC') as bucket"
+        return f"date_trunc('{grain.name.lower()}', {rows.instant}, 'UTC') as bucket"
     return f"coalesce({key}, '') as {key}"
 
 
@@ -156,3 +168,28 @@ ROW_BUCKET = (
 
 ROW_SKETCH = f"substring(int8send((({ROW_BUCKET})::bigint << {COUNT_BITS}) | 1) from 5)"
 """The sketch of one call: one entry of four bytes, the bucket above a count of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A table whose rows are summed one by one: when the call happened as it is stored and as an instant, what it adds."""
+
+    table: str
+    time: str
+    instant: str
+    sums: Mapping[str, str]
+    sketch: str
+
+
+_CALLS = _Rows("usage", "occurred_at", "occurred_at", ROW_SUMS, ROW_SKETCH)
+_ADJUSTMENTS = _Rows(
+    "adjustments",
+    "usage_occurred_at",
+    "timestamptz 'epoch' + usage_occurred_at * interval '1 microsecond'",
+    dict.fromkeys(SUM_COLUMNS, "0::bigint")
+    | {
+        "cost_nano_usd": "cost_after_nano_usd::numeric - coalesce(cost_before_nano_usd, 0)",
+        "unpriced_calls": "-(cost_before_nano_usd is null)::int::bigint",
+    },
+    "''::bytea",
+)

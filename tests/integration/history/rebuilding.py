@@ -21,7 +21,7 @@ from tests.integration.history.place import Place
 from tests.integration.live_server import eventually
 from tests.integration.rig import Rig
 from tests.integration.sinking import at_work
-from tests.integration.traffic import Traffic, budget, changed, checked, usage
+from tests.integration.traffic import Traffic, adjusted, budget, changed, checked, usage
 
 CAUGHT_UP_WITHIN_S = 30.0
 
@@ -29,7 +29,7 @@ CAUGHT_UP_WITHIN_S = 30.0
 async def something_of_every_kind(rig: Rig) -> None:
     """Twice told and damaged records among it; `kept` and `tampered` are users of one call each."""
     told = [usage("acme", user="kept", cost_nano_usd=5), usage("acme", user="tampered", cost_nano_usd=7)]
-    await rig.append(*told, *Traffic(rig).some(80), told[0])
+    await rig.append(*told, *Traffic(rig).some(80), told[0], adjusted(told[0], 50))
     await rig.append(budget("acme", 100), changed("openai", BreakerPolicy()), checked("google", "gemini"))
     await rig.append_raw("usage", 0, key=b"acme", value=b"no event at all")
     await rig.append_raw("overrides", 1, key=b"openai", value=None)

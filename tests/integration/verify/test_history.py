@@ -13,7 +13,7 @@ from projections.settings import LiveSettings
 from tests.integration.history.place import Place
 from tests.integration.history.rebuilding import write
 from tests.integration.rig import Rig, settings_of_worker
-from tests.integration.traffic import Traffic, budget, changed, checked, now_us, usage
+from tests.integration.traffic import Traffic, adjusted, budget, changed, checked, now_us, usage
 
 pytestmark = pytest.mark.any_broker
 
@@ -25,8 +25,10 @@ async def written(log_address: str, place: Place) -> AsyncIterator[Rig]:
         told = [
             usage("acme", cost_nano_usd=5),
             usage("acme", region="eu", user="nobody-else", latency_ms=0, cost_nano_usd=None),
+            usage("acme", user="unpriced", cost_nano_usd=None),
         ]
         await opened.append(*told, *Traffic(opened).some(60), told[0])
+        await opened.append(adjusted(told[0], 50), adjusted(told[0], 5), adjusted(told[2], 7))
         await opened.append(
             budget("acme", 100), changed("openai", BreakerPolicy()), checked("google", "gemini")
         )
@@ -55,7 +57,7 @@ async def test_what_the_sink_has_written_is_what_the_log_says(written: Rig, plac
     assert found.duplicates >= 1
     assert found.rollup_rows > 0
     kinds = {kind.split()[0] for kind in found.comparison.live}
-    assert {"usage", "budgets", "providers", "health", "routing", "refused"} <= kinds
+    assert {"usage", "adjustments", "budgets", "providers", "health", "routing", "refused"} <= kinds
     await written.append(*Traffic(written).some(20))
     assert (await verified(written, place)).comparison.is_equal
 
