@@ -18,6 +18,7 @@ from api.cli import (
     history,
     providers,
     rebuild,
+    reprice,
     restore,
     retention,
     schemas,
@@ -46,6 +47,7 @@ app.command("work")(work.work)
 app.command("sink")(sink.sink)
 app.command("status")(status.status)
 app.command("backtest")(backtest.backtest)
+app.command("reprice")(reprice.reprice)
 app.command("demo")(demo.demo)
 app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")

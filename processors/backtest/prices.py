@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import astuple, dataclass, field
+from typing import Any, NamedTuple
 
+import orjson
+
+from events.envelope import MAX_LONG
 from events.errors import InvalidEventError
-from events.pricing import Rates, price_call
+from events.pricing import PRICE_VERSION, Rates, price_call
 
 TOKENS_PER_PRICE = 1_000_000
 
@@ -25,6 +29,13 @@ def rates(
     )
 
 
+class Priced(NamedTuple):
+    """What a call costs, and by which prices."""
+
+    cost_nano_usd: int
+    version: str
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """`models`: by (provider, model), in the place of whatever its calls cost. `from_list`: all others that the installed
@@ -33,20 +44,32 @@ class Prices:
 
     models: Mapping[tuple[str, str], Rates] = field(default_factory=dict)
     from_list: bool = False
+    version: str = field(init=False)
+    """Names the prices of `models`: the same for the same prices, however they are written."""
+
+    def __post_init__(self) -> None:
+        spelled = orjson.dumps(sorted((key, astuple(rates)) for key, rates in self.models.items()))
+        object.__setattr__(self, "version", f"prices-{hashlib.sha256(spelled).hexdigest()[:16]}")
 
     def cost_nano_usd(self, usage: Mapping[str, Any]) -> int | None:
-        """What a usage record would have cost; None: no price is known. What gives money back is no call: it stays."""
+        """What a usage record would have cost; None: no price is known."""
+        priced = self.priced(usage)
         recorded: int | None = usage["cost_nano_usd"]
-        if recorded is not None and recorded < 0:
-            return recorded
+        return recorded if priced is None else priced.cost_nano_usd
+
+    def priced(self, usage: Mapping[str, Any]) -> Priced | None:
+        """What these prices say of a usage record, None when nothing. What gives money back is no call: it stays."""
+        if (usage["cost_nano_usd"] or 0) < 0:
+            return None
         sent, answered = usage["input_tokens"], usage["output_tokens"]
         cached = min(usage["cached_input_tokens"], sent)
         provider, model = usage["provider"], usage["model"]
         known = self.models.get((provider, model))
         if known is not None:
-            return known.cost_nano_usd(sent, cached, answered)
+            cost = known.cost_nano_usd(sent, cached, answered)
+            return Priced(cost, self.version) if cost <= MAX_LONG else None
         if not self.from_list:
-            return recorded
+            return None
         try:
             listed = price_call(
                 provider,
@@ -57,5 +80,5 @@ class Prices:
                 cached_input_tokens=cached,
             )
         except InvalidEventError:
-            return recorded
-        return recorded if listed is None else listed
+            return None
+        return None if listed is None else Priced(listed, PRICE_VERSION)

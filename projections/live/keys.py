@@ -19,6 +19,11 @@ def lock_key(namespace: str) -> str:
     return f"{{{generation_key(namespace)}}}:lock"
 
 
+def reprice_lock_key(namespace: str) -> str:
+    """Held by the one command that may append adjustments."""
+    return f"{namespace}:reprice:lock"
+
+
 def known_key(namespace: str) -> str:
     """Hash: what is known of each generation, by its number."""
     return f"{{{generation_key(namespace)}}}:known"

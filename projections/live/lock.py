@@ -1,21 +1,21 @@
-"""The lock of those who build, name or drop generations."""
+"""Locks in Redis: of those who build, name or drop generations, and of those who reprice."""
 
 from __future__ import annotations
 
 from projections.live.connection import LiveConnection
-from projections.live.keys import lock_key
+from projections.live.keys import lock_key, reprice_lock_key
 from projections.lock import LASTS_S, RenewedLock
 
 _LASTS_MS = int(LASTS_S * 1000)
 
 
-class GenerationLock(RenewedLock):
-    """A key that Redis drops when it is not renewed. Seals name its token."""
+class LiveLock(RenewedLock):
+    """A key that Redis drops when it is not renewed."""
 
-    def __init__(self, connection: LiveConnection, namespace: str) -> None:
-        super().__init__("generations")
+    def __init__(self, what: str, connection: LiveConnection, key: str) -> None:
+        super().__init__(what)
         self._connection = connection
-        self._key = lock_key(namespace)
+        self._key = key
 
     async def take(self) -> None:
         taken = await self._connection.command("SET", self._key, self.token, "NX", "PX", _LASTS_MS)
@@ -28,3 +28,17 @@ class GenerationLock(RenewedLock):
 
     async def let_go(self) -> None:
         await self._connection.function("release", (self._key,), (self.token,))
+
+
+class GenerationLock(LiveLock):
+    """Seals name its token."""
+
+    def __init__(self, connection: LiveConnection, namespace: str) -> None:
+        super().__init__("generations", connection, lock_key(namespace))
+
+
+class RepriceLock(LiveLock):
+    """Who holds it alone appends adjustments, and knows all that were appended before."""
+
+    def __init__(self, connection: LiveConnection, namespace: str) -> None:
+        super().__init__("adjustments", connection, reprice_lock_key(namespace))

@@ -1,0 +1,1 @@
+"""Repricing, on real servers."""
