@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from events.bounds import Bounds
 from events.codec import Codec
 from events.partitioner import partition_of
 from events.positions import Partition, Position
 from events.reader import LogReader, Range
 from events.settings import LogSettings
 from processors.backtest.run import time_of
-from processors.bounds import Bounds
 from processors.dedupe import SLICE_MS
 from processors.usage.counted import CountedUsage
 from projections.live.consistency import Consistency, Waits

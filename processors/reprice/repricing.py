@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from events.bounds import Bounds
 from events.codec import Codec
 from events.envelope import OutcomeKind
 from events.errors import InvalidEventError
@@ -13,7 +14,6 @@ from events.ids import derived_id
 from events.reader import LogRecord
 from events.spend_adjusted import SpendAdjusted
 from processors.backtest.prices import Priced, Prices
-from processors.bounds import Bounds
 from processors.dedupe import Seen
 from processors.recorded import checked_event
 from processors.reprice.scope import Scope

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from events.bounds import Bounds
 from events.codec import Codec
 from events.positions import Partition
 from events.publisher import Publisher, wall_clock_ms
 from events.reader import LogReader, Range
 from events.settings import LogSettings
 from processors.backtest.prices import Prices
-from processors.bounds import Bounds
 from processors.dedupe import SLICE_MS
 from processors.reprice.repricing import Call, Repricing
 from processors.reprice.scope import Scope

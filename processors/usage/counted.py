@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from events.bounds import Bounds
 from events.codec import Codec
 from events.errors import InvalidEventError
 from events.reader import LogRecord
-from processors.bounds import Bounds
 from processors.dedupe import Seen
 from processors.usage.soundness import USAGE, Caller, Soundness, Usage
 

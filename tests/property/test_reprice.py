@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api.cli.app import app
+from events.bounds import Bounds
 from events.envelope import Event, OutcomeKind
 from events.pricing import Rates
 from events.settings import LogSettings
 from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
 from processors.backtest.prices import Prices
-from processors.bounds import Bounds
 from processors.reprice.repricing import Call, Repricing
 from processors.reprice.scope import Scope
 from processors.verify.naive.spend import Charged
