@@ -22,6 +22,7 @@ from projections.analytics.places import client, full_name
 from projections.analytics.sets import Sets, drop_set, name_sets, read_sets, set_of
 from projections.analytics.settings import AnalyticsSettings
 from projections.lock import LASTS_S, RENEW_EVERY_S, RenewedLock
+from projections.made_with import MadeWith
 
 LOCK = "lock"
 """Name of the collection that is there while somebody builds or switches, after the prefix."""
@@ -102,6 +103,12 @@ class Beside:
         if number is None:
             return {}
         return await Checkpoints(self.chroma, self._name(number, CHECKPOINTS)).all()
+
+    async def made_with(self, number: int | None) -> MadeWith | None:
+        """What a set was begun with; None when there is no such set."""
+        if number is None:
+            return None
+        return await Checkpoints(self.chroma, self._name(number, CHECKPOINTS)).made_with()
 
     async def counts(self, number: int | None) -> dict[str, int]:
         """Documents by collection, of those that are there."""

@@ -14,6 +14,7 @@ from events.positions import Partition
 from projections.analytics.admission import Covered
 from projections.analytics.chroma import Chroma, Found, Metadata, Stored
 from projections.errors import FencedError, StaleCheckpointError
+from projections.made_with import MadeWith, Projection, made_with_release
 from projections.tip import Tip
 
 CHECKPOINTS = "checkpoints"
@@ -53,7 +54,8 @@ class Checkpoints:
 
     async def take(self, place: Partition, owner: str) -> Checkpoint:
         """Make this the owner; whoever was it before is refused from now on."""
-        await self._chroma.ensure(self.collection, {"holds": CHECKPOINTS})
+        made_with = made_with_release(Projection.ANALYTICS).to_text()
+        await self._chroma.ensure(self.collection, {"holds": CHECKPOINTS, "made_with": made_with})
         found = await self._chroma.by_id(self.collection, [str(place)])
         before = _read(found[str(place)]) if found else Checkpoint()
         taken = replace(before, epoch=before.epoch + 1, owner=owner)
@@ -94,6 +96,11 @@ class Checkpoints:
             "digest": "" if checkpoint.tip is None else checkpoint.tip.digest,
         }
         await self._chroma.upsert(self.collection, [Stored(str(place), str(place), metadata, _NOWHERE)])
+
+    async def made_with(self) -> MadeWith | None:
+        """What these documents were begun with; None when there are none."""
+        said = await self._chroma.about(self.collection)
+        return None if said is None else MadeWith.from_text(str(said.get("made_with", "")))
 
     async def all(self) -> dict[Partition, Checkpoint]:
         """Of every partition that was ever taken."""

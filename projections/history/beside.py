@@ -19,6 +19,7 @@ from projections.history.grants import grant_alike
 from projections.history.migrations import migrate
 from projections.history.session import AWAY, Session, session_of
 from projections.history.settings import HistorySettings
+from projections.made_with import MadeWith
 
 _REBUILD = (
     0x72656275  # "rebu": the advisory lock of those who build or switch, with a key of the schema's name
@@ -82,6 +83,20 @@ class Beside:
             return {}
         rows = await self.session.fetch(f'SELECT topic, partition, next_offset FROM "{schema}".checkpoints')
         return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def made_with(self, schema: str) -> MadeWith | None:
+        """What a schema was begun with; None when there is no history of that name."""
+        if not await self.is_there(schema):
+            return None
+        said = await self.session.fetchval(
+            "SELECT obj_description(to_regclass($1), 'pg_class')", f'"{schema}".checkpoints'
+        )
+        return MadeWith.from_text(said)
+
+    async def identity(self, schema: str) -> str:
+        """Which schema goes by that name now: it keeps this when its name changes. Empty: none."""
+        oid = await self.session.fetchval("SELECT oid::bigint FROM pg_namespace WHERE nspname = $1", schema)
+        return "" if oid is None else str(oid)
 
     async def newly_refused(self, place: Partition, start: int) -> list[Refusal]:
         """What the schema being built has refused from an offset on, and the live one has not."""

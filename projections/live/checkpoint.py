@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from projections.made_with import MadeWith
+
 _NEXT = "next:"
 _DERIVED = "derived:"
 
@@ -24,6 +26,7 @@ class Checkpoint:
     published_seq: int
     next_offsets: dict[str, int]
     derived: dict[str, int]
+    made_with: MadeWith
 
     @classmethod
     def from_hash(cls, fields: Mapping[bytes, bytes]) -> Checkpoint:
@@ -38,6 +41,7 @@ class Checkpoint:
             published_seq=int(text.get("published_seq", "0")),
             next_offsets=_numbers(text, _NEXT),
             derived=_numbers(text, _DERIVED),
+            made_with=MadeWith.from_text(text.get("made_with")),
         )
 
 

@@ -41,9 +41,13 @@ local function refusal(meta, epoch)
 end
 
 -- The epoch is never less than the server's clock, so it grows even when a flush forgot the one before.
-local function take_over(keys, owner)
+-- A slot that is new keeps what it is made with.
+local function take_over(keys, owner, made_with)
   local now = redis.call('TIME')
   local stored = tonumber(redis.call('HGET', keys[1], 'epoch') or '0')
+  if stored == 0 then
+    redis.call('HSET', keys[1], 'made_with', made_with)
+  end
   local epoch = math.max(stored + 1, now[1] * 1000000 + now[2])
   redis.call('HSET', keys[1], 'epoch', string.format('%.0f', epoch), 'owner', owner)
   for _, field in ipairs({ 'revision', 'clock_us', 'outbox_seq', 'published_seq' }) do
@@ -52,19 +56,19 @@ local function take_over(keys, owner)
   return { redis.call('HGETALL', keys[1]), redis.call('LRANGE', keys[2], 0, -1) }
 end
 
--- KEYS: meta, outbox. ARGV: owner. A sealed slot is given to nobody.
+-- KEYS: meta, outbox. ARGV: owner, made with. A sealed slot is given to nobody.
 local function acquire(keys, args)
   local sealed = redis.call('HGET', keys[1], 'sealed')
   if sealed then
     return { 'SEALED', sealed }
   end
-  return take_over(keys, args[1])
+  return take_over(keys, args[1], args[2])
 end
 
--- KEYS: meta, outbox. ARGV: token. Whoever owned the slot is fenced, and none can acquire it until `unseal`.
+-- KEYS: meta, outbox. ARGV: token, made with. Whoever owned the slot is fenced, and none can acquire it until `unseal`.
 local function seal(keys, args)
   redis.call('HSET', keys[1], 'sealed', args[1])
-  return take_over(keys, args[1])
+  return take_over(keys, args[1], args[2])
 end
 
 -- KEYS: meta. ARGV: token. A seal of another token stays.

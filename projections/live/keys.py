@@ -29,6 +29,11 @@ def known_key(namespace: str) -> str:
     return f"{{{generation_key(namespace)}}}:known"
 
 
+def migration_key(namespace: str) -> str:
+    """Hash: the steps of the last migration, and what has been done of them."""
+    return f"{{{generation_key(namespace)}}}:migration"
+
+
 @dataclass(frozen=True, slots=True)
 class Keyspace:
     """The keys of one generation."""
@@ -51,7 +56,7 @@ class Keyspace:
         return f"{self.namespace}:{{g{self.generation}:{slot}}}:"
 
     def meta(self, slot: Slot) -> str:
-        """Hash: epoch, owner, sealed, revision, clock_us, outbox_seq, published_seq, next:<topic>, derived:<topic>.<n>."""
+        """Hash: epoch, owner, sealed, made_with, revision, clock_us, outbox_seq, published_seq, next:<topic>, derived:<topic>.<n>."""
         return self.prefix(slot) + "meta"
 
     def outbox(self, slot: Slot) -> str:

@@ -14,6 +14,7 @@ from projections.live.connection import Argument, LiveConnection
 from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key, lock_key
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
+from projections.made_with import Projection, made_with_release
 from projections.settings import LiveSettings
 
 __all__ = ["Checkpoint", "Commit", "Lease", "LiveStore", "OutboxEntry"]
@@ -69,7 +70,7 @@ class LiveStore:
         while True:
             generation = await self.follow()
             keys = (self.keyspace.meta(slot), self.keyspace.outbox(slot))
-            reply = await self.connection.function("acquire", keys, (owner,))
+            reply = await self.connection.function("acquire", keys, (owner, _made_with()))
             if reply[0] == b"SEALED":
                 await self._break_seal(slot, reply[1].decode(), generation)
             elif await self.follow() == generation:
@@ -79,7 +80,7 @@ class LiveStore:
     async def seal(self, slot: Slot, token: str) -> Lease:
         """Take the slot over for the holder of the lock of that token: nobody else can, until `unseal`."""
         keys = (self.keyspace.meta(slot), self.keyspace.outbox(slot))
-        return self._lease(slot, await self.connection.function("seal", keys, (token,)))
+        return self._lease(slot, await self.connection.function("seal", keys, (token, _made_with())))
 
     async def unseal(self, slot: Slot, token: str) -> None:
         """Give the slot back to whoever acquires it. The seal of another token stays."""
@@ -230,6 +231,10 @@ class LiveStore:
     def _revision(self, lease: Lease) -> int:
         epoch, revision = self._revisions.get(lease.slot, (0, _NO_REVISION))
         return revision if epoch == lease.epoch else _NO_REVISION
+
+
+def _made_with() -> str:
+    return made_with_release(Projection.LIVE).to_text()
 
 
 def _refuse(lease: Lease, reply: Sequence[bytes]) -> None:

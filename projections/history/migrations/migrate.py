@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from projections.errors import SinkUnavailableError
+from projections.made_with import Projection, made_with_release
 
 HEAD = "head"
 BASE = "base"
@@ -48,11 +49,20 @@ class Step:
 
 
 async def upgrade(dsn: str, schema_name: str, revision: str = HEAD, *, timeout_s: float = 60.0) -> None:
-    """Create the schema if there is none, and take the steps up to the revision that are missing."""
+    """Create the schema if there is none, and take the steps up to the revision that are missing.
+
+    A history that begins here says what it is made with: a comment goes with its table wherever that goes.
+    """
 
     def act(config: Config) -> None:
         _make_schema(config)
+        begins = _revision(config) is None
         command.upgrade(config, revision)
+        if begins:
+            made_with = made_with_release(Projection.HISTORY).to_text()
+            config.attributes["connection"].exec_driver_sql(
+                f"COMMENT ON TABLE \"{schema_name}\".checkpoints IS '{made_with}'"
+            )
 
     await _run(dsn, schema_name, timeout_s, act)
 
@@ -72,9 +82,7 @@ async def current_revision(dsn: str, schema_name: str, *, timeout_s: float = 60.
     found: list[str | None] = []
 
     def look(config: Config) -> None:
-        connection: Connection = config.attributes["connection"]
-        context = MigrationContext.configure(connection, opts={"version_table_schema": schema_name})
-        found.append(context.get_current_revision())
+        found.append(_revision(config))
 
     await _run(dsn, schema_name, timeout_s, look)
     return found[0]
@@ -96,6 +104,12 @@ def _config() -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def _revision(config: Config) -> str | None:
+    connection: Connection = config.attributes["connection"]
+    opts = {"version_table_schema": config.attributes["schema_name"]}
+    return MigrationContext.configure(connection, opts=opts).get_current_revision()
 
 
 def _make_schema(config: Config) -> None:
