@@ -47,21 +47,18 @@ async def prove_analytics(
     settings: Settings, numbers: Sequence[int], archive: Path | None = None
 ) -> AnalyticsFound:
     """Compare these partitions, with a bar on stderr."""
-    from events.reader import LogReader
-    from processors.rebuild.archived_log import ArchivedLog
+    from processors.rebuild.archived_log import log_with
     from processors.verify.analytics import AnalyticsProof
     from projections.analytics.sets import live_set
-    from projections.archive.source import ArchiveSource
 
     live = await live_set(settings.analytics)
     log = settings.log
-    reader = LogReader(log) if archive is None else ArchivedLog(log, ArchiveSource(archive))
     with counted("counting", "events") as moved:
         proof = AnalyticsProof(
             log,
             live,
             codec_of(settings),
-            reader,
+            log_with(log, archive),
             lambda done, total: moved(done, total, done),
         )
         return await proof.verify(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,14 +59,16 @@ def slots_of(numbers: Sequence[int]) -> list[Slot]:
     return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
 
 
-async def prove_live(settings: Settings, slots: Sequence[Slot]) -> Verified:
+async def prove_live(settings: Settings, slots: Sequence[Slot], archive: Path | None = None) -> Verified:
     """Compare these slots, with a bar on stderr."""
+    from processors.rebuild.archived_log import log_with
     from processors.rebuild.progress import Progress
     from processors.verify.live import verify_live
 
+    log, live, codec = settings.log, settings.live, codec_of(settings)
     with counted("folding", "events") as moved:
         progress = Progress(lambda done, total: moved(done, total, progress.folded))
-        return await verify_live(settings.log, settings.live, codec_of(settings), progress, slots)
+        return await verify_live(log, live, codec, progress, slots, reader=log_with(log, archive))
 
 
 async def _repair(settings: Settings, slots: Sequence[Slot]) -> None:

@@ -16,6 +16,7 @@ from processors.rebuild.rebuild import MOST_ROUNDS
 from processors.rebuild.store_plan import StorePlan, parts_of_store, plan_store
 from processors.rebuild.store_rebuild import StoreRebuild
 from processors.rebuild.store_writing import StoreWriting
+from processors.rebuild.trial import Trial
 from processors.sinks.same_log import LogReplacedError, SameLog
 from processors.verify.analytics import AnalyticsProof
 from processors.verify.analytics_group import AnalyticsFound
@@ -67,6 +68,7 @@ class AnalyticsRebuild(StoreRebuild):
     """One rebuild of the analytics."""
 
     analytics: AnalyticsSettings
+    trial: Trial[AnalyticsSettings] | None = None
 
     async def plan(self) -> AnalyticsPlan:
         """What would be done now. Nothing is changed by it, and another command may be at work."""
@@ -160,6 +162,8 @@ class AnalyticsRebuild(StoreRebuild):
             if not writing.behind(ends):
                 break
             await writing.reach(ends)
+        if self.trial is not None:
+            await self.trial(set_of(self.analytics, plan.sets.live), set_of(self.analytics, plan.number))
         await sets.make_live(plan.number)
         self.told("the new set is live; the sink goes over to it within seconds")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from pathlib import Path
 
 from events.positions import Partition
 from events.reader import Batch, LogReader, LogRecord, Range
@@ -119,3 +120,8 @@ def _usable() -> Iterator[None]:
         yield
     except (ProjectionError, OSError) as error:
         raise ArchiveUnusableError(f"the archive cannot be read: {error}") from error
+
+
+def log_with(settings: LogSettings, archive: Path | None) -> LogReader:
+    """A reader of the log, with the archive of that folder in front when one is named."""
+    return LogReader(settings) if archive is None else ArchivedLog(settings, ArchiveSource(archive))

@@ -13,7 +13,7 @@ from events.publisher import Publisher
 from events.reader import LogReader
 from events.settings import LogSettings
 from processors.folds import fold_factories
-from processors.rebuild.archived_log import ArchivedLog
+from processors.rebuild.archived_log import log_with
 from processors.rebuild.bad_records import NothingAppended, lettered
 from processors.rebuild.kept_past import KeptPast
 from processors.rebuild.pace import Pace
@@ -22,7 +22,6 @@ from processors.rebuild.progress import Progress
 from processors.rebuild.slot_rebuild import SlotRebuild
 from processors.rebuild.target import Target, settled
 from processors.slot_runner import Ports
-from projections.archive.source import ArchiveSource
 from projections.live.generations import Generations
 from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
@@ -62,10 +61,7 @@ class Building:
     slots: tuple[Slot, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        archive = self.options.archive
-        self.reader = (
-            LogReader(self.log) if archive is None else ArchivedLog(self.log, ArchiveSource(archive))
-        )
+        self.reader = log_with(self.log, self.options.archive)
         self.generations = Generations(self.follower.connection, self.live_settings.namespace)
         self.slots = tuple(
             Slot(lead, number) for lead in TOPICS_OF_LEAD for number in range(self.log.partitions)

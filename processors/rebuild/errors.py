@@ -37,3 +37,7 @@ class ArchiveUnusableError(RebuildError):
 
 class NoWayBackError(RebuildError):
     """There is nothing that was live before."""
+
+
+class NotProvedError(RebuildError):
+    """What was built is not what the log says."""

@@ -14,6 +14,7 @@ from processors.rebuild.history_judge import HistoryJudge
 from processors.rebuild.store_plan import StorePart, StorePlan, parts_of_store, plan_store
 from processors.rebuild.store_rebuild import StoreRebuild
 from processors.rebuild.store_writing import StoreWriting
+from processors.rebuild.trial import Trial
 from processors.verify.history import HistoryFound, HistoryProof
 from projections.history.beside import Beside, beside, next_of
 from projections.history.session import session_of
@@ -52,6 +53,7 @@ class HistoryRebuild(StoreRebuild):
     """One rebuild of the history."""
 
     history: HistorySettings
+    trial: Trial[HistorySettings] | None = None
 
     async def plan(self) -> StorePlan:
         """What would be done now. Nothing is changed by it, and another command may be at work."""
@@ -121,6 +123,8 @@ class HistoryRebuild(StoreRebuild):
             async with schemas.standing_still() as live:
                 await writing.reach(live)
                 await both.begin()
+                if self.trial is not None:
+                    await self.trial(self.history, next_of(self.history))
                 await schemas.make_live()
             still_s = time.monotonic() - started_s
             self.told("the new schema is live; it is laid beside the one before")

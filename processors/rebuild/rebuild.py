@@ -9,28 +9,37 @@ from dataclasses import dataclass, replace
 from processors.rebuild.bad_records import BadRecord
 from processors.rebuild.building import Building, now_us
 from processors.rebuild.compare import compare
+from processors.rebuild.errors import NotProvedError
 from processors.rebuild.handover import sealed
 from processors.rebuild.kept_past import KeptPast
 from processors.rebuild.pace import Pace
 from processors.rebuild.plan import Plan
+from processors.rebuild.progress import Progress
 from processors.rebuild.slot_rebuild import SlotRebuild
 from processors.rebuild.target import Target
+from processors.rebuild.trial import Trial
+from processors.verify.live import verify_live
 from projections.live.digest import Comparison
 from projections.live.generations import Known, Stage
 from projections.live.lock import GenerationLock
 from projections.live.slots import Slot
 from projections.live.store import LiveStore
+from projections.settings import LiveSettings
 
 NEAR_RECORDS = 2_000
 """So far behind the live generation, it is stopped for the rest."""
 MOST_ROUNDS = 8
 PACED_ROUNDS = 3
 """A pace below that of the live traffic would never come near: after these it is lifted."""
+NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a rebuild has ended. `still_s` is how long the live generation stood still for the barrier."""
+    """How a rebuild has ended. `still_s` is how long the live generation stood still for the barrier.
+
+    `is_live`: the new generation was equal, or has stood its trial, and is live now.
+    """
 
     plan: Plan
     comparison: Comparison
@@ -39,16 +48,18 @@ class Outcome:
     still_s: float
     skipped: tuple[BadRecord, ...]
     dropped: tuple[int, ...]
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the new generation was equal, and is live now."""
-        return self.comparison.is_equal
+    is_live: bool
 
 
 @dataclass(slots=True)
 class Rebuild(Building):
-    """One rebuild of the live state."""
+    """One rebuild of the live state.
+
+    Without a trial the new generation has to be equal to the live one. With one it may differ, as another fold makes another
+    state: it has to be what a naive fold of the log comes to, and to stand the trial.
+    """
+
+    trial: Trial[LiveSettings] | None = None
 
     async def plan(self) -> Plan:
         """What would be done now. Nothing is changed by it."""
@@ -79,13 +90,31 @@ class Rebuild(Building):
             rebuilds = self.rebuilds(new, judge, token, pasts)
             await self._come_near(old, rebuilds, targets, token)
             rate = self.rate_since(started_s)
+            if self.trial is not None:
+                await self._prove(new)
+                await self._come_near(old, rebuilds, await self.settled(old, token), token)
             comparison, still_s = await self._barrier(old, new, rebuilds, token, plan)
+        is_live = comparison.is_equal or self.trial is not None
         stage = Stage.EQUAL if comparison.is_equal else Stage.DIFFERENT
         await self.generations.note(generation, Known(stage, live, now_us(), rate))
-        dropped = await self._prune() if comparison.is_equal else ()
+        dropped = await self._prune(live) if is_live else ()
         took_s = time.monotonic() - started_s
         skipped = tuple(judge.skipped.values())
-        return Outcome(plan, comparison, self.progress.folded, took_s, still_s, skipped, dropped)
+        return Outcome(plan, comparison, self.progress.folded, took_s, still_s, skipped, dropped, is_live)
+
+    async def _prove(self, new: LiveStore) -> None:
+        """By other code, while nobody writes the new generation."""
+        self.told("every key of the new generation is compared with a naive fold of the log")
+        progress = Progress(self.progress.changed)
+        found = await verify_live(
+            self.log, new.settings, self.codec, progress, self.slots, reader=self.reader
+        )
+        if not found.comparison.is_equal:
+            first = "; ".join(map(str, found.comparison.differences[:NAMED]))
+            raise NotProvedError(
+                f"generation {found.generation} is not what the log says, in {len(found.comparison.differences):,} keys, and was "
+                f"not made live: {first}. The fold and the naive fold of this release do not agree: it is a defect of one of them"
+            )
 
     async def _come_near(
         self,
@@ -122,7 +151,9 @@ class Rebuild(Building):
                 await each.look_again()
             await self.reach(rebuilds, targets)
             comparison = await compare(old, new, self.slots)
-            if comparison.is_equal:
+            if self.trial is not None:
+                await self.trial(old.settings, new.settings)
+            if comparison.is_equal or self.trial is not None:
                 await self.generations.cut_over(token, plan.live, plan.generation)
             else:
                 await self.generations.require_lock(token)
@@ -144,7 +175,7 @@ class Rebuild(Building):
         ]
 
     async def _note_the_end_of_one_that_was_killed(self, live: int) -> None:
-        """Right after its cut-over: what is live was found equal."""
+        """Right after its cut-over: what is live was found equal, or has stood its trial."""
         known = (await self.generations.known()).get(live)
         if known is not None and known.stage is Stage.BUILDING:
             await self.generations.note(live, replace(known, stage=Stage.EQUAL))
@@ -153,14 +184,15 @@ class Rebuild(Building):
         for number in await self._unfinished(live):
             await self.generations.drop(number)
 
-    async def _prune(self) -> tuple[int, ...]:
-        """Drop all but the live generation and the newest of the others, so that as many are left as are to be kept.
+    async def _prune(self, before: int) -> tuple[int, ...]:
+        """Drop all but the live generation, the one before, and the newest of the others, as many as are to be kept.
 
         Those as of a time stay until they are dropped by somebody: they are no way back.
         """
         live, known = await self.generations.live(), await self.generations.known()
         kept = {live, *(number for number, one in known.items() if one.until is not None)}
         others = [number for number in await self.generations.held() if number not in kept]
+        others.sort(key=lambda number: (number == before, number))
         dropped = tuple(others[: max(0, len(others) - (self.options.keep - 1))])
         for number in dropped:
             await self.generations.drop(number)

@@ -9,13 +9,12 @@ from events.codec import Codec
 from events.positions import Partition
 from events.reader import LogReader
 from events.settings import LogSettings
-from processors.rebuild.archived_log import ArchivedLog
+from processors.rebuild.archived_log import log_with
 from processors.rebuild.pace import Pace
 from processors.rebuild.paced_log import PacedLog
 from processors.rebuild.rebuild import MOST_ROUNDS, NEAR_RECORDS, PACED_ROUNDS
 from processors.rebuild.store_plan import StoreOptions
 from processors.rebuild.store_writing import StoreWriting
-from projections.archive.source import ArchiveSource
 
 
 @dataclass(slots=True)
@@ -34,10 +33,9 @@ class StoreRebuild:
     _done: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        archive = self.options.archive
         self.straight = self.archived = LogReader(self.log)
-        if archive is not None:
-            self.archived = ArchivedLog(self.log, ArchiveSource(archive))
+        if self.options.archive is not None:
+            self.archived = log_with(self.log, self.options.archive)
         self.reader = PacedLog(self.log, self.archived, Pace(self.options.max_records_per_s))
 
     async def come_near(

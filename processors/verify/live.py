@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from events.codec import Codec
+from events.reader import LogReader
 from events.settings import LogSettings
 from processors.rebuild.progress import Progress
 from processors.verify.errors import SlotMovedError
@@ -41,16 +42,24 @@ class Verified:
 
 
 async def live_generation(live: LiveSettings) -> LiveSettings:
-    """The settings of a store that stays with the generation that is live now."""
+    """The settings of a store that stays with one generation: with the one that they name, else that which is live now."""
+    if live.generation is not None:
+        return live
     async with LiveStore(live) as follower:
         generation = await Generations(follower.connection, live.namespace).live()
     return live.model_copy(update={"generation": generation})
 
 
 async def verify_live(
-    log: LogSettings, live: LiveSettings, codec: Codec, progress: Progress, slots: Sequence[Slot]
+    log: LogSettings,
+    live: LiveSettings,
+    codec: Codec,
+    progress: Progress,
+    slots: Sequence[Slot],
+    *,
+    reader: LogReader | None = None,
 ) -> Verified:
-    """Compare all keys of the slots with the log, as fast as it goes.
+    """Compare all keys of the slots with the log, as fast as it goes. `reader` may have the archive in front of it.
 
     LogStartGoneError, LogEndsEarlyError: the log does not have what the state was folded from. SlotMovedError: a slot went
     back again and again. BrokenSlotError: it does not say where it is.
@@ -58,7 +67,7 @@ async def verify_live(
     started_s = time.monotonic()
     comparison, vectors = Comparison(LIVE_AND_LOG), {}
     async with LiveStore(await live_generation(live)) as store:
-        means = Means(log, store, codec, progress, Share(1))
+        means = Means(log, store, codec, progress, Share(1), reader or LogReader(log))
         for slot in slots:
             for part in await SlotProof.of(slot, means).parts(means):
                 progress.expect(slot, part.topic, part.start, part.end)

@@ -49,10 +49,7 @@ class Means:
     codec: Codec
     progress: Progress
     share: Share
-    reader: LogReader = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.reader = LogReader(self.log)
+    reader: LogReader
 
     async def on_log(self, topic: str, number: int) -> Range:
         """What the log holds of a partition."""

@@ -16,6 +16,7 @@ import structlog
 from events.alert_raised import AlertKind, AlertRaised, AlertSeverity
 from events.codec import Codec
 from events.ids import derived_id
+from events.reader import LogReader
 from events.settings import LogSettings
 from processors import metrics
 from processors.rebuild.progress import Progress
@@ -114,7 +115,7 @@ class Watch:
 
     async def _proved(self, store: LiveStore, slot: Slot, keys: set[str]) -> Comparison:
         progress, share = Progress(lambda *_: None), Share(self.settings.share)
-        means = Means(self.log, store, self.codec, progress, share)
+        means = Means(self.log, store, self.codec, progress, share, LogReader(self.log))
         proof = self._proofs.setdefault(slot, SlotProof.of(slot, means))
         try:
             for part in await proof.parts(means):
