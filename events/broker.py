@@ -60,6 +60,14 @@ async def create_topics(settings: LogSettings) -> list[TopicState]:
     ]
 
 
+async def missing_topics(settings: LogSettings) -> list[str]:
+    """Short names of what the broker lacks of the catalogue. TopicMismatchError as `create_topics`; nothing is created."""
+    async with _admin(settings) as admin:
+        existing = await _partitions(admin)
+    _check(existing, settings)
+    return [name for name in TOPICS if settings.full_name(name) not in existing]
+
+
 async def partition_counts(settings: LogSettings) -> dict[str, int]:
     """Number of partitions of each topic of the catalogue that is there, by its short name. Nothing is created."""
     async with _admin(settings) as admin:

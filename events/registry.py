@@ -17,7 +17,9 @@ from events.errors import InvalidEventError, LogUnavailableError, SchemaError
 from events.schemas import SchemaVersion, load_schemas, schema_version
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+SUBJECT_NOT_FOUND = 40401
 SCHEMA_NOT_FOUND = 40403
+_NOT_THERE = (SUBJECT_NOT_FOUND, SCHEMA_NOT_FOUND)
 UNKNOWN_FOR_S = 10.0
 UNKNOWN_IDS = 10_000
 
@@ -83,11 +85,13 @@ class ConfluentRegistry:
         """Registers the folder's newest schema of the topic and keeps its id."""
         if topic.name not in self._newest:
             _, version = self.folder.newest(topic)
-            subject = quote(f"{self.topic_prefix}{topic.name}-value", safe="")
-            path = f"/subjects/{subject}/versions"
-            answer = self._ask("POST", path, {"schema": json.dumps(version.definition)})
+            answer = self._ask("POST", f"{self._subject(topic)}/versions", _body(version))
             self._newest[topic.name] = (_id_of(answer, self._place), version)
         return self._newest[topic.name]
+
+    def is_registered(self, topic: Topic) -> bool:
+        """Whether the folder's newest schema of the topic is there already; nothing is registered."""
+        return self._ask("POST", self._subject(topic), _body(self.folder.newest(topic)[1])) is not None
 
     def find(self, schema_id: int) -> SchemaVersion | None:
         """The schema of an id. InvalidEventError when the registry has something else than an Avro record under it."""
@@ -105,6 +109,9 @@ class ConfluentRegistry:
         self._by_id[schema_id] = _schema_of(answer, schema_id)
         return self._by_id[schema_id]
 
+    def _subject(self, topic: Topic) -> str:
+        return f"/subjects/{quote(f'{self.topic_prefix}{topic.name}-value', safe='')}"
+
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any] | None:
         """The registry's answer; None when it says that there is no such schema."""
         headers = {"accept": MEDIA_TYPE, "content-type": MEDIA_TYPE}
@@ -115,7 +122,7 @@ class ConfluentRegistry:
             answer: dict[str, Any] = response.json() if response.content else {}
         except (httpx.HTTPError, ValueError) as error:
             raise LogUnavailableError(f"schema registry {self._place} did not answer: {error!r}") from error
-        if response.status_code == httpx.codes.NOT_FOUND and answer.get("error_code") == SCHEMA_NOT_FOUND:
+        if response.status_code == httpx.codes.NOT_FOUND and answer.get("error_code") in _NOT_THERE:
             return None
         if response.status_code in (httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY):
             raise SchemaError(f"schema registry {self._place} refuses {path}: {response.text[:500]}")
@@ -129,6 +136,10 @@ class ConfluentRegistry:
     def _place(self) -> str:
         """The address for messages, without a password."""
         return str(httpx.URL(self.url).copy_with(userinfo=b""))
+
+
+def _body(version: SchemaVersion) -> dict[str, str]:
+    return {"schema": json.dumps(version.definition)}
 
 
 def _id_of(answer: dict[str, Any] | None, place: str) -> int:
@@ -151,3 +162,10 @@ def open_registry(url: str | None, topic_prefix: str, folder: Path | None) -> Re
     """The registry of the settings: the one at `url`, else the folder."""
     shipped = FolderRegistry(folder)
     return ConfluentRegistry(url, topic_prefix, shipped) if url else shipped
+
+
+def unregistered(registry: Registry) -> list[str]:
+    """Short names of the topics whose newest schema a registry does not have yet; none without a registry."""
+    if not isinstance(registry, ConfluentRegistry):
+        return []
+    return [topic.name for topic in TOPICS.values() if not registry.is_registered(topic)]

@@ -16,6 +16,7 @@ from api.cli import (
     events,
     generations,
     history,
+    migrate,
     providers,
     rebuild,
     reprice,
@@ -66,3 +67,4 @@ app.add_typer(schemas.app, name="schemas")
 app.add_typer(rebuild.app, name="rebuild")
 app.add_typer(verify.app, name="verify")
 app.add_typer(generations.app, name="generations")
+app.add_typer(migrate.app, name="migrate")

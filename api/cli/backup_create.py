@@ -67,13 +67,21 @@ def create(
         return
     started_s = time.monotonic()
     with store.locked():
-        making = Making(source, settings.log, store, VERSION, _parent(store, full=full))
-        point = run(_reached(settings, source, wait_s))
-        backup = finish(partial(_copied, making, point))
+        backup = made(settings, source, store, wait_s, full=full)
         removed = store.surplus(keep) if keep else []
         for name in removed:
             finish(partial(store.remove, name))
     _show(backup, removed, time.monotonic() - started_s, as_json)
+
+
+def made(settings: Settings, source: Path, store: BackupStore, wait_s: float, *, full: bool) -> Backup:
+    """One more in a store that is locked, with a bar on stderr."""
+    from api.version import VERSION
+    from projections.backup.create import Making
+
+    making = Making(source, settings.log, store, VERSION, _parent(store, full=full))
+    point = run(_reached(settings, source, wait_s))
+    return finish(partial(_copied, making, point))
 
 
 async def _captured(settings: Settings) -> Point:

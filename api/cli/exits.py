@@ -64,7 +64,8 @@ def code_of(error: BaseException) -> Exit | None:
     from events.errors import EventsError, InvalidEventError, LogUnavailableError, UnknownTopicError
     from events.positions import InvalidPositionError
     from events.publisher import PartlyAppendedError
-    from processors.rebuild.errors import RebuildError
+    from processors.migration.errors import CanaryDiffersError, MigrationError
+    from processors.rebuild.errors import NotProvedError, RebuildError
     from processors.verify.errors import BrokenSlotError, VerifyError
     from projections.archive.restore_plan import CannotRestoreError
     from projections.backup.errors import (
@@ -100,6 +101,9 @@ def code_of(error: BaseException) -> Exit | None:
         LockLostError: Exit.FAILED,
         SchemaBusyError: Exit.REFUSED,
         RebuildError: Exit.REFUSED,
+        NotProvedError: Exit.FAILED,
+        MigrationError: Exit.REFUSED,
+        CanaryDiffersError: Exit.FAILED,
         VerifyError: Exit.REFUSED,
         BrokenSlotError: Exit.FAILED,
         SinkUnavailableError: Exit.UNAVAILABLE,

@@ -69,24 +69,29 @@ def everything(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 def _outcomes(settings: Settings) -> list[Outcome]:
     """In the order in which a mistake spreads: what decides first."""
-    numbers = numbers_of(settings, None)
     folder, no_archive = _archive(settings)
-    return [
-        _outcome(
-            "live", "", lambda: _compared(proved(prove_live(settings, slots_of(numbers))).comparison, "keys")
+    absent = {
+        "history": "" if settings.history.postgres_dsn else "INTERLOCK_HISTORY__POSTGRES_DSN is not set",
+        "analytics": "" if settings.analytics.chroma_url else "INTERLOCK_ANALYTICS__CHROMA_URL is not set",
+        "archive": no_archive,
+    }
+    proofs = proofs_of(settings, None, folder) | {"archive": lambda: _archived(settings)}
+    return [outcome_of(name, absent.get(name, ""), prove) for name, prove in proofs.items()]
+
+
+def proofs_of(
+    settings: Settings, before_live: Path | None, before_analytics: Path | None
+) -> dict[str, Callable[[], Found]]:
+    """What proves each projection; with the folder of an archive, by what the log no longer holds as well."""
+    numbers = numbers_of(settings, None)
+    slots = slots_of(numbers)
+    return {
+        "live": lambda: _compared(proved(prove_live(settings, slots, before_live)).comparison, "keys"),
+        "history": lambda: _compared(proved(prove_history(settings, numbers)).comparison, "rows"),
+        "analytics": lambda: _compared(
+            proved(prove_analytics(settings, numbers, before_analytics)).comparison, "documents"
         ),
-        _outcome(
-            "history",
-            "" if settings.history.postgres_dsn else "INTERLOCK_HISTORY__POSTGRES_DSN is not set",
-            lambda: _compared(proved(prove_history(settings, numbers)).comparison, "rows"),
-        ),
-        _outcome(
-            "analytics",
-            "" if settings.analytics.chroma_url else "INTERLOCK_ANALYTICS__CHROMA_URL is not set",
-            lambda: _compared(proved(prove_analytics(settings, numbers, folder)).comparison, "documents"),
-        ),
-        _outcome("archive", no_archive, lambda: _archived(settings)),
-    ]
+    }
 
 
 def _archive(settings: Settings) -> tuple[Path | None, str]:
@@ -97,7 +102,7 @@ def _archive(settings: Settings) -> tuple[Path | None, str]:
         return None, str(error)
 
 
-def _outcome(projection: str, absent: str, prove: Callable[[], Found]) -> Outcome:
+def outcome_of(projection: str, absent: str, prove: Callable[[], Found]) -> Outcome:
     """Verify it unless it is absent. What a person can do something about is told, and the next one has its turn."""
     if absent:
         return Outcome(projection, "left out", why=absent)

@@ -53,6 +53,16 @@ class RegistryServer(ThreadingHTTPServer):
             self.subjects[subject] = versions
         return 200, {"id": FIRST_ID + self.schemas.index(canonical)}
 
+    def look_up(self, subject: str, schema: str) -> tuple[int, dict[str, Any]]:
+        """Status and answer."""
+        if subject not in self.subjects:
+            return 404, {"error_code": 40401, "message": f"Subject {subject} not found"}
+        canonical = json.dumps(json.loads(schema), sort_keys=True)
+        held = [json.dumps(one.definition, sort_keys=True) for one in self.subjects[subject]]
+        if canonical not in held:
+            return 404, {"error_code": 40403, "message": "Schema not found"}
+        return 200, {"subject": subject, "id": FIRST_ID + self.schemas.index(canonical)}
+
     def find(self, schema_id: int) -> tuple[int, dict[str, Any]]:
         """Status and answer."""
         if schema_id in self.foreign:
@@ -77,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append(f"POST {self.path}")
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         match self.path.split("/"):
+            case ["", "subjects", subject]:
+                self._answer(*self.server.look_up(unquote(subject), body["schema"]))
             case ["", "subjects", subject, "versions"]:
                 self._answer(*self.server.register(unquote(subject), body["schema"]))
             case _:

@@ -1,0 +1,1 @@
+"""`interlock migrate` on real servers."""
