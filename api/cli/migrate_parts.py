@@ -47,20 +47,22 @@ async def _migrated(settings: Settings, work: Callable[[Migration], Awaitable[T]
 
 
 def places_of(settings: Settings) -> dict[Projection, Place]:
-    """The projections that are configured."""
+    """The projections that are configured. What the others need is not imported."""
     from dataclasses import fields
 
     from api.kinds import Kinds
-    from processors.migration.analytics import AnalyticsPlace
-    from processors.migration.history import HistoryPlace
     from processors.migration.live import LivePlace
 
     kinds = Kinds.of(settings.live.cache_ttls)
     log, places = settings.log, list["Place"]()
     places.append(LivePlace(log, settings.live, [getattr(kinds, field.name) for field in fields(kinds)]))
     if settings.history.postgres_dsn is not None:
+        from processors.migration.history import HistoryPlace
+
         places.append(HistoryPlace(log, settings.history))
     if settings.analytics.chroma_url is not None:
+        from processors.migration.analytics import AnalyticsPlace
+
         places.append(AnalyticsPlace(log, settings.analytics))
     return {place.projection: place for place in places}
 

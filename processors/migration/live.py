@@ -116,7 +116,7 @@ class LivePlace:
                 wanted.setdefault(slot, []).append(key)
             return [
                 {
-                    f"{slot} {key}": kinds[key.partition(":")[0]].decode(raw)
+                    f"{slot} {key}": _answer(kinds[key.partition(":")[0]], raw)
                     for slot, values in (await store.read_slots(wanted)).items()
                     for key, raw in values.items()
                 }
@@ -132,3 +132,11 @@ class LivePlace:
         )
         async with Publisher(self.log, codec) as publisher, LiveStore(self.live) as store:
             yield self.log, store, codec, publisher, options, progress
+
+
+def _answer(kind: Kind[Any], raw: bytes) -> Any:
+    """The state as it is read; in words, when this release cannot read what another has written."""
+    try:
+        return kind.decode(raw)
+    except (ValueError, KeyError, TypeError) as error:
+        return f"cannot be read: {error!r}"

@@ -52,7 +52,7 @@ class Migration:
         if written.release != _release():
             raise OtherReleaseError(
                 "another release has begun a migration and not ended it: end it with that one, put it back with `interlock "
-                "migrate rollback`, or forget it with --anew"
+                "migrate rollback`, or plan again with `interlock migrate run --anew --dry-run`"
             )
         return written
 

@@ -11,6 +11,7 @@ from events.catalogue import TOPICS
 from projections.analytics.settings import AnalyticsSettings
 from projections.archive.settings import ArchiveSettings
 from projections.archive.sink import ArchiveSink
+from projections.history.migrations.migrate import all_steps, downgrade
 from projections.live.keys import lock_key
 from projections.live.slots import slot_of
 from tests.e2e.console import Console
@@ -26,6 +27,7 @@ from tests.integration.live_server import LiveServer, eventually
 from tests.integration.rebuild.site import generations_of
 from tests.integration.registry_server import registry_server
 from tests.integration.rig import Rig
+from tests.integration.traffic import traffic
 
 pytestmark = pytest.mark.any_broker
 
@@ -54,11 +56,17 @@ async def test_a_later_release_builds_all_anew_and_all_is_put_back(
     sink = ArchiveSink(archive, rig.log)
     await archive_log(sink, rig.log)
     await sink.close()
+    tables = place.settings
+    assert tables.postgres_dsn is not None
+    *_, before, newest = all_steps()
+    await downgrade(tables.postgres_dsn, tables.schema_name, before.revision)
     console = release(tmp_path, rig, live=2, history=2, analytics=2)
-    for section, given in (("HISTORY", place.settings), ("ANALYTICS", settings), ("ARCHIVE", archive)):
+    for section, given in (("HISTORY", tables), ("ANALYTICS", settings), ("ARCHIVE", archive)):
         console.environment.update(environment_of(section, given))
     planned = await steps(console)
-    assert list(planned) == ["backup", "verify before", "live", "history", "analytics", "verify after"]
+    building = ["verify before", "live", "history", "analytics", "verify after"]
+    assert list(planned) == ["backup", "history tables", *building]
+    assert planned["history tables"] == f"revision {before.revision} -> {newest.revision}"
     assert planned["live"] == planned["history"] == planned["analytics"] == "fold 1 -> 2"
     done = (await console.succeeds("migrate", "run", "--backup", "backups", "--canary", "1", "--json")).json
     figures = {step["step"]: step["done"] for step in done["steps"]}
@@ -78,7 +86,7 @@ async def test_a_later_release_builds_all_anew_and_all_is_put_back(
 
 
 async def test_a_killed_run_goes_on_where_it_was(rig: Rig, tmp_path: Path) -> None:
-    """Amid the rebuild of the live state: what was done before is not done again, and what was built is gone on with."""
+    """Amid the rebuild of the live state, then beside traffic: what was done is not done again, what was built is gone on with."""
     console = release(tmp_path, rig, live=2)
 
     async def is_building() -> bool:
@@ -91,13 +99,18 @@ async def test_a_killed_run_goes_on_where_it_was(rig: Rig, tmp_path: Path) -> No
         child.kill()
         await child.wait()
     await rig.store.connection.command("DEL", lock_key(rig.live.namespace))  # as its expiry would
-    done = await console.succeeds("migrate", "run", "--no-backup", "--json")
+    async with traffic(rig):
+        done = await console.succeeds("migrate", "run", "--no-backup", "--json")
     assert "step 1 of 2: live: " in done.err
     assert "goes on with generation 2" in done.err
     figures = {step["step"]: step["done"] for step in done.json["steps"]}
     assert (figures["live"]["before"], figures["live"]["now"]) == ("1", "2")
     assert figures["verify before"]["live"]["differ"] == 0
-    assert await generations_of(rig).live() == 2
+    assert figures["verify after"]["live"]["result"] == "equal"
+    await rig.store.follow()
+    await rig.folded()
+    assert rig.store.keyspace.generation == 2
+    assert await rig.violations() == []
 
 
 async def test_a_canary_that_finds_a_difference_leaves_all_as_it_was(rig: Rig, tmp_path: Path) -> None:

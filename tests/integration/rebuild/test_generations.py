@@ -10,7 +10,7 @@ from events.breaker_overridden import OverrideMode
 from processors.rebuild.handover import sealed
 from processors.rebuild.switch import drop, switch
 from projections.errors import FencedError, LiveUnavailableError, StaleCheckpointError
-from projections.live.generations import GenerationError, Generations
+from projections.live.generations import GenerationError, Generations, Known, Stage
 from projections.live.keys import lock_key
 from projections.live.lock import GenerationLock
 from projections.live.slots import Slot
@@ -63,6 +63,15 @@ async def test_the_live_generation_is_never_dropped(rig: Rig) -> None:
     await rig.append(*Traffic(rig).some(20))
     await rig.folded()
     assert list(await generations_of(rig).held()) == [2]
+
+
+async def test_the_one_before_is_the_last_that_goes(rig: Rig) -> None:
+    """A generation that was built and never made live is newer than the way back, and goes first."""
+    async with LiveStore(rig.live.model_copy(update={"generation": 2})) as left:
+        await left.acquire(USAGE, "ann")
+    await generations_of(rig).note(2, Known(Stage.DIFFERENT, built_from=1, noted_us=1))
+    assert (await rebuilt(rig)).dropped == (2,)
+    assert list(await generations_of(rig).held()) == [1, 3]
 
 
 async def test_a_sealed_slot_is_nobodys_until_its_lock_is_gone(server: LiveServer) -> None:
