@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from events.bounds import Bounds
+from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import OutcomeKind
 from events.errors import InvalidEventError
@@ -15,7 +16,6 @@ from events.reader import LogRecord
 from events.spend_adjusted import SpendAdjusted
 from processors.backtest.prices import Priced, Prices
 from processors.dedupe import Seen
-from processors.recorded import checked_event
 from processors.reprice.scope import Scope
 from processors.usage.counted import CountedUsage
 from processors.usage.soundness import Usage
@@ -119,7 +119,7 @@ class Repricing:
         for record in records:
             self._seen.tick(record.timestamp, record.offset)
             try:
-                event = checked_event("adjustments", record, self.codec, self.bounds)
+                event = self.bounds.event(TOPICS["adjustments"], record, self.codec)
             except InvalidEventError:
                 continue
             assert isinstance(event, SpendAdjusted)
