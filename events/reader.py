@@ -212,14 +212,17 @@ class LogReader:
             await stop_consumer(consumer)
 
     async def _places(self, consumer: AIOKafkaConsumer, full_name: str) -> list[TopicPartition]:
-        """The topic's partitions. A broker may hear of a new topic a moment after its creation was answered."""
-        deadline = asyncio.get_running_loop().time() + NEW_TOPIC_WAIT_S
+        """The topic's partitions. A client hears of topics only when it asks, and a broker of a new one a moment after its
+        creation was answered.
+        """
+        deadline, pause_s = asyncio.get_running_loop().time() + NEW_TOPIC_WAIT_S, 0.0
         while not (numbers := consumer.partitions_for_topic(full_name)):
             if asyncio.get_running_loop().time() > deadline:
                 raise LogUnavailableError(
                     f"no topic {full_name} at {self._settings.bootstrap}: create it with `interlock topics create`"
                 )
-            await asyncio.sleep(NEW_TOPIC_POLL_S)
+            await asyncio.sleep(pause_s)
+            pause_s = NEW_TOPIC_POLL_S
             # The public calls answer from what the client has heard already.
             await self._bounded(consumer._client.force_metadata_update())  # noqa: SLF001
         return [TopicPartition(full_name, number) for number in sorted(numbers)]
