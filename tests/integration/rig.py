@@ -25,7 +25,7 @@ from events.header_names import Header
 from events.log_ends import LogEnds
 from events.positions import Partition, Position
 from events.publisher import Publisher
-from events.reader import LogReader, LogRecord
+from events.reader import LogReader, LogRecord, Range
 from events.registry import open_registry
 from events.settings import LogSettings
 from processors.app import run_worker
@@ -217,7 +217,9 @@ class Rig:
     async def records(self, topic: str) -> dict[int, list[LogRecord]]:
         """All records of a topic by partition."""
         found: dict[int, list[LogRecord]] = {number: [] for number in range(self.log.partitions)}
-        async for number, records in self.reader.read(topic, await self.reader.ranges(topic)):
+        ends = await self.ends.ends([Partition(topic, number) for number in found])
+        wanted = {place.number: Range(0, end) for place, end in ends.items()}
+        async for number, records in self.reader.read(topic, wanted):
             found[number] += records
         return found
 

@@ -108,7 +108,12 @@ async def refused(rig: Rig, topic: str, key: bytes | None, value: bytes | None, 
     return letter
 
 
-@pytest.mark.parametrize("what", BAD_BYTES)
+def _once(what: str) -> object:
+    """What lies on the log as bytes is the same on every broker; a record without any may not be."""
+    return what if what in ("nothing", "tombstone") else pytest.param(what, marks=pytest.mark.any_broker)
+
+
+@pytest.mark.parametrize("what", [_once(what) for what in BAD_BYTES])
 async def test_bad_bytes_are_kept_with_the_reason(rig: Rig, what: str) -> None:
     """Every byte, the key and the headers; the good records around it are counted."""
     reason, make = BAD_BYTES[what]
@@ -133,6 +138,7 @@ async def test_a_key_in_another_partition_is_refused_with_a_hint(rig: Rig) -> No
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 async def test_a_key_that_is_not_the_events_is_refused(rig: Rig) -> None:
     """Key and tenant have to agree."""
     letter = await refused(rig, "usage", b"bad", rig.codec.encode(usage("other")), partition_of(b"bad", 2))
@@ -140,6 +146,7 @@ async def test_a_key_that_is_not_the_events_is_refused(rig: Rig) -> None:
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 async def test_a_latency_that_is_no_number_is_refused(rig: Rig) -> None:
     """NaN and infinity pass Avro and no further."""
     for latency_ms in (float("nan"), float("inf"), -1.0):
@@ -150,6 +157,7 @@ async def test_a_latency_that_is_no_number_is_refused(rig: Rig) -> None:
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize("topic", [topic for topics in TOPICS_OF_LEAD.values() for topic in topics])
 async def test_garbage_on_any_topic_is_refused(rig: Rig, topic: str) -> None:
     """Each folded topic goes on after it, with the next good event of its own."""

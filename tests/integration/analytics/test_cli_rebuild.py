@@ -24,6 +24,8 @@ from tests.integration.crew import environment_of
 from tests.integration.live_server import eventually
 from tests.integration.rig import Rig, settings_of_worker
 
+pytestmark = pytest.mark.any_broker
+
 KILLED_WITHIN_S = 60.0
 
 

@@ -98,6 +98,7 @@ async def eventually_last(answers: list[str], prefix: str) -> None:
     await eventually(is_so, 20)
 
 
+@pytest.mark.any_broker
 async def test_turning_back_changes_places_with_the_one_before(rig: Rig, settings: AnalyticsSettings) -> None:
     """And once more; what came in meanwhile is written into whichever is live."""
     with pytest.raises(NoWayBackError, match="no set of collections to go back to"):
@@ -118,6 +119,7 @@ async def test_turning_back_changes_places_with_the_one_before(rig: Rig, setting
         assert (turned.live, turned.before, turned.behind) == (1, 0, 0)
 
 
+@pytest.mark.any_broker
 async def test_lost_collections_come_back_by_the_idle_sink_that_runs_and_by_a_rebuild(
     rig: Rig, settings: AnalyticsSettings
 ) -> None:
@@ -135,6 +137,7 @@ async def test_lost_collections_come_back_by_the_idle_sink_that_runs_and_by_a_re
     assert await wrong(rig, settings) == []
 
 
+@pytest.mark.any_broker
 async def test_a_built_set_that_is_not_what_the_log_says_is_not_made_live(
     rig: Rig, settings: AnalyticsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +225,7 @@ async def test_the_lock_of_one_who_is_silent_is_taken_away_and_he_stops(
                 await lost.during(for_ever)
 
 
+@pytest.mark.any_broker
 async def test_a_rebuild_whose_set_another_has_opened_stops(
     rig: Rig, settings: AnalyticsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from api.rfc3339 import format_time_us, parse_time_us
 from embedded.postgres import PostgresServer
 from events.positions import Partition
@@ -14,6 +16,8 @@ from events.reader import LogReader, Range
 from tests.cloud_events import usage
 from tests.integration.api.history_place import HistoryPlace, history_place
 from tests.integration.api.world import World, api_alone, new_name
+
+pytestmark = pytest.mark.any_broker
 
 FOLDED = ("usage", "outcomes", "breakers", "providers", "budgets", "overrides")
 MOVING = {"at", "window", "epoch"}

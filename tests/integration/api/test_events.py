@@ -86,12 +86,14 @@ async def test_a_batch_with_one_invalid_item_appends_nothing(world: World) -> No
     assert await log_size(world) == before
 
 
+@pytest.mark.any_broker
 async def test_an_empty_batch_is_accepted_and_appends_nothing(world: World) -> None:
     """A producer with nothing to say makes no error."""
     response = await world.http.post("/v1/events", json=[])
     assert (response.status_code, response.json()) == (202, {"appended": 0, "token": "", "positions": []})
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize(
     "media_type",
     ["application/json", "application/cloudevents+json; charset=utf-8", "application/cloudevents-batch+json"],
@@ -103,6 +105,7 @@ async def test_every_json_media_type_of_cloudevents_is_read(media_type: str, wor
     assert response.status_code == 202
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize(
     "headers",
     [
@@ -120,6 +123,7 @@ async def test_what_is_not_read_here_is_415(headers: dict[str, str], world: Worl
     )
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"NaN", b'["\xff"]'])
 async def test_a_broken_body_is_400(body: bytes, world: World) -> None:
     """JSON that cannot be parsed is told apart from events that are invalid."""
@@ -127,6 +131,7 @@ async def test_a_broken_body_is_400(body: bytes, world: World) -> None:
     assert (response.status_code, response.json()["type"]) == (400, "urn:interlock:problem:malformed-body")
 
 
+@pytest.mark.any_broker
 async def test_a_body_over_the_limit_is_413_before_it_is_read(world: World) -> None:
     """By its announced length, and by its bytes when none was announced; the API goes on."""
     limit = world.settings.api.max_body_bytes
@@ -147,6 +152,7 @@ async def test_a_body_over_the_limit_is_413_before_it_is_read(world: World) -> N
     assert (await world.http.get("/health/liveness")).status_code == 200
 
 
+@pytest.mark.any_broker
 async def test_one_event_over_the_limit_of_events_is_413(log_address: str, api_live: LiveServer) -> None:
     """The body may be within its limit and an event in it not within its own."""
     settings = settings_of(log_address, api_live)
@@ -157,6 +163,7 @@ async def test_one_event_over_the_limit_of_events_is_413(log_address: str, api_l
     assert (response.status_code, response.json()["type"]) == (413, "urn:interlock:problem:too-large")
 
 
+@pytest.mark.any_broker
 async def test_a_batch_of_too_many_events_is_413(log_address: str, api_live: LiveServer) -> None:
     """The bound is on events as well as on bytes."""
     async with api_alone(settings_of(log_address, api_live, max_batch_events=2)) as small:

@@ -9,6 +9,8 @@ import pytest
 from tests.cloud_events import usage
 from tests.integration.api.world import World, new_name
 
+pytestmark = pytest.mark.any_broker
+
 BUDGET = {"limit_usd": "10.00", "actor": "ann", "reason": "pilot"}
 
 

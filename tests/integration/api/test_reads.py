@@ -37,6 +37,7 @@ async def test_five_failures_open_a_breaker_with_its_reason(world: World) -> Non
     assert (await world.read("/v1/breakers", token, provider=provider, state="CLOSED"))["breakers"] == []
 
 
+@pytest.mark.any_broker
 async def test_a_generation_is_read_by_its_number(world: World) -> None:
     """Breakers, budgets, providers and the status of the one that is live by its number; 404 for one that is not there."""
     provider = new_name("provider")
@@ -52,6 +53,7 @@ async def test_a_generation_is_read_by_its_number(world: World) -> None:
         assert (response.status_code, "generation 77 holds nothing" in response.text) == (404, True)
 
 
+@pytest.mark.any_broker
 async def test_a_model_may_have_slashes_in_its_name(world: World) -> None:
     """Only the first slash of a deployment's name divides."""
     provider = new_name("provider")
@@ -60,6 +62,7 @@ async def test_a_model_may_have_slashes_in_its_name(world: World) -> None:
     assert (one["provider"], one["model"], one["state"]) == (provider, "meta/llama/3-70b", "OPEN")
 
 
+@pytest.mark.any_broker
 async def test_an_unknown_breaker_is_404(world: World) -> None:
     """It says where the known ones are."""
     response = await world.http.get("/v1/breakers/no/such")
@@ -138,6 +141,7 @@ async def test_spend_is_summed_by_level_and_provider(world: World) -> None:
     assert whole["total"]["input_tokens"] == 4000
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize(
     "query",
     [
@@ -201,6 +205,7 @@ async def test_an_eventual_read_comes_to_see_what_was_written(world: World) -> N
         await eventually(seen)
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize(
     "query, says",
     [
@@ -263,6 +268,7 @@ async def test_health_and_metrics_answer(world: World) -> None:
     assert 'interlock_lag_records{partition="0",topic="usage"}' in text
 
 
+@pytest.mark.any_broker
 async def test_a_request_keeps_its_id(world: World) -> None:
     """A sensible one of the client's is taken over, another is replaced."""
     kept = await world.http.get("/v1/status", headers={"x-request-id": "abc-123"})

@@ -73,6 +73,7 @@ async def test_archiving_goes_on_over_a_restored_log(
     assert lengths == [151, 302, 453]
 
 
+@pytest.mark.any_broker
 @pytest.mark.parametrize("codec", list(Codec))
 async def test_the_files_are_read_by_others_as_they_are(
     make_log_settings: LogSettingsFactory, tmp_path: Path, codec: Codec
@@ -134,6 +135,7 @@ async def test_a_log_with_fewer_partitions_is_refused(
     assert await whole_log(two) == {}
 
 
+@pytest.mark.any_broker
 async def test_what_is_missing_of_an_archive_is_named(
     make_log_settings: LogSettingsFactory, tmp_path: Path
 ) -> None:

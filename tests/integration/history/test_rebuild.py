@@ -98,6 +98,7 @@ async def test_a_tampered_history_is_rebuilt_beside_a_sink_readers_and_traffic(
     assert not await written.value("SELECT has_table_privilege('analyst', 'health', 'SELECT')")
 
 
+@pytest.mark.any_broker
 async def test_turning_back_changes_places_with_the_one_before(rig: Rig, written: Place) -> None:
     """And once more; what came in meanwhile is written into whichever is live."""
     with pytest.raises(NoWayBackError, match="_before to go back to"):
@@ -120,6 +121,7 @@ async def test_turning_back_changes_places_with_the_one_before(rig: Rig, written
     assert await written.value(COST) == 7
 
 
+@pytest.mark.any_broker
 async def test_a_lost_history_comes_back_by_the_sink_that_runs_and_by_a_rebuild(
     rig: Rig, written: Place
 ) -> None:
@@ -141,6 +143,7 @@ async def test_a_lost_history_comes_back_by_the_sink_that_runs_and_by_a_rebuild(
     assert await wrong(rig, written) == []
 
 
+@pytest.mark.any_broker
 async def test_a_built_schema_that_is_not_what_the_log_says_is_not_made_live(
     rig: Rig, written: Place
 ) -> None:

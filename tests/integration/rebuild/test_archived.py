@@ -70,6 +70,7 @@ async def test_a_log_that_lost_its_beginning_is_rebuilt_with_its_archive(rig: Ri
     assert await generations_of(rig).live() == outcome.plan.generation
 
 
+@pytest.mark.any_broker
 @pytest.mark.kafka
 async def test_an_archive_of_another_log_or_a_damaged_or_short_one_is_refused(
     rig: Rig, tmp_path: Path

@@ -78,6 +78,7 @@ async def test_a_generation_as_of_then_is_the_live_state_of_then(rig: Rig) -> No
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 async def test_it_is_neither_made_live_nor_pruned_nor_built_twice(rig: Rig) -> None:
     """The same time finds it again; a rebuild goes on beside it; what is not decided yet is refused."""
     at_us = await left_behind(rig)

@@ -46,6 +46,7 @@ async def test_the_way_back_and_forth_is_exact(rig: Rig) -> None:
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 async def test_the_live_generation_is_never_dropped(rig: Rig) -> None:
     """Nor one that is not there; another is gone with all its keys."""
     with pytest.raises(GenerationError, match="generation 1 is live"):
@@ -93,6 +94,7 @@ async def test_a_sealed_slot_is_nobodys_until_its_lock_is_gone(server: LiveServe
         assert await store.follow() == 1
 
 
+@pytest.mark.any_broker
 async def test_a_seal_ends_with_what_it_was_for(rig: Rig) -> None:
     """Also when that fails; the workers take their slots again and go on."""
     async with LiveStore(rig.live) as store, GenerationLock(store.connection, rig.live.namespace) as lock:

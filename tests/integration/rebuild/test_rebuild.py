@@ -101,6 +101,7 @@ async def test_a_rebuild_without_workers_publishes_what_they_left_behind(
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 async def test_a_second_rebuild_is_refused_while_one_runs(rig: Rig) -> None:
     """By name of the one that runs; that one is not disturbed."""
     first = asyncio.create_task(rebuilt(rig, Options(max_events_per_s=300)))
@@ -114,6 +115,7 @@ async def test_a_second_rebuild_is_refused_while_one_runs(rig: Rig) -> None:
     assert (await first).is_live
 
 
+@pytest.mark.any_broker
 async def test_a_tampered_state_is_named_with_what_differs(rig: Rig) -> None:
     """Each of a changed, a removed, an added and a mistyped key; nothing is made live, and workers go on."""
     store = rig.store
@@ -143,6 +145,7 @@ async def test_a_tampered_state_is_named_with_what_differs(rig: Rig) -> None:
     await rig.folded()
 
 
+@pytest.mark.any_broker
 async def test_a_new_generation_that_is_flushed_meanwhile_is_begun_anew(rig: Rig) -> None:
     """Its keys vanish amid the folding; the live generation does not notice."""
     building = asyncio.create_task(rebuilt(rig, Options(parallel=4, max_events_per_s=400)))

@@ -59,6 +59,7 @@ async def test_a_killed_restore_goes_on_where_the_log_ends(log_settings: LogSett
     assert (await restore(archive, log_settings, lambda _: None)).records == 0
 
 
+@pytest.mark.any_broker
 async def test_a_dry_run_changes_nothing(log_settings: LogSettings, tmp_path: Path) -> None:
     """Not even the topics are created; the plan says what there is and what there is not."""
     await archived(tmp_path / "archive", range(25))
@@ -73,6 +74,7 @@ async def test_a_dry_run_changes_nothing(log_settings: LogSettings, tmp_path: Pa
     assert await partition_counts(log_settings) == {}
 
 
+@pytest.mark.any_broker
 async def test_a_time_cuts_before_the_first_record_after_it(log: LogSettings, tmp_path: Path) -> None:
     """Also when later ones have earlier times; a record of that very time is in."""
     archive = await archived(tmp_path, [10, 20, 15, 30, 12, 31], at_once=2)
@@ -87,6 +89,7 @@ async def test_a_time_cuts_before_the_first_record_after_it(log: LogSettings, tm
         await restore(archive, log, lambda _: None, UntilPositions({FIRST: 4}))
 
 
+@pytest.mark.any_broker
 async def test_positions_cut_those_that_are_named(log: LogSettings, tmp_path: Path) -> None:
     """The others are taken whole; one beyond the archive is refused."""
     archive = await archived(tmp_path, range(25), places=(FIRST, SECOND))
@@ -110,6 +113,7 @@ async def test_a_log_with_other_records_is_refused(log: LogSettings, tmp_path: P
     }
 
 
+@pytest.mark.any_broker
 async def test_an_archive_whose_beginning_was_retired_is_refused(log: LogSettings, tmp_path: Path) -> None:
     """Its records would get other offsets."""
     archive = await archived(tmp_path, range(25))

@@ -30,6 +30,8 @@ from tests.integration.retention.place import (
     usage_over_months,
 )
 
+pytestmark = pytest.mark.any_broker
+
 QUARTER = "store: history\ntopics: [usage]\nolder_than: 90d\n"
 
 

@@ -21,6 +21,8 @@ from projections.settings import LiveSettings
 from tests.integration.live_server import LiveServer
 from tests.integration.retention.place import NOW_US, Place, place, policies, usage_over_months
 
+pytestmark = pytest.mark.any_broker
+
 WANTED = policies("store: history\ntopics: [usage]\nolder_than: 90d\naction: delete")
 
 

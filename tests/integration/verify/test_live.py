@@ -48,6 +48,7 @@ async def test_verifying_beside_live_traffic_finds_nothing(rig: Rig) -> None:
             await gateway.flown(1)
 
 
+@pytest.mark.any_broker
 async def test_each_tampered_key_is_named_with_what_differs(rig: Rig) -> None:
     """A changed, a removed, an added and a mistyped key, a forged index and a checkpoint that was moved."""
     store = rig.store
@@ -77,6 +78,7 @@ async def test_each_tampered_key_is_named_with_what_differs(rig: Rig) -> None:
     assert found.differing == (slot,)
 
 
+@pytest.mark.any_broker
 async def test_a_slot_that_no_longer_says_where_it_is_is_named(rig: Rig) -> None:
     """Of a forged checkpoint that is no number, and of one beyond the log."""
     meta = rig.store.keyspace.meta(rig.slots[0])
@@ -113,6 +115,7 @@ async def test_a_repair_folds_only_what_differs_anew_and_decides_nothing_again(r
     assert await rig.violations() == []
 
 
+@pytest.mark.any_broker
 async def test_a_repair_that_no_worker_takes_up_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The slot is empty, and exact as soon as somebody folds it."""
     monkeypatch.setattr("processors.verify.repair.MOVES_WITHIN_S", 0.3)
