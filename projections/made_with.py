@@ -42,7 +42,7 @@ class MadeWith:
         return orjson.dumps(self, option=orjson.OPT_SORT_KEYS).decode()
 
     @classmethod
-    def from_text(cls, text: str | None) -> MadeWith:
+    def from_text(cls, text: str | bytes | None) -> MadeWith:
         """From a note; the first one when there is none."""
         return cls(**orjson.loads(text)) if text else cls()
 

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from projections.errors import BrokenInvariantError, FencedError, StaleCheckpointError
+from projections.errors import BrokenInvariantError, FencedError, LiveUnavailableError, StaleCheckpointError
 from projections.live.change import KEYS_NAMED_OF_A_KIND, Change
 from projections.live.commit import Commit
 from projections.live.slots import Slot
 from projections.live.store import LiveStore
+from projections.made_with import FOLDS, Projection
 from tests.integration.live.slots import HEALTH, USAGE, entry, everything, folded, usage
 
 
@@ -41,6 +42,24 @@ async def test_commit_moves_state_and_checkpoint_together(store: LiveStore) -> N
         "breaker:openai/gpt-4o": b"b1",
         "health:openai/gpt-4o": b"h1",
     }
+
+
+async def test_a_slot_of_a_later_fold_is_not_taken_up(
+    store: LiveStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of an older release waits; a newer one goes on with an older slot, which stays what it was begun with."""
+    now = FOLDS[Projection.LIVE]
+    await store.acquire(HEALTH, "now")
+    monkeypatch.setitem(FOLDS, Projection.LIVE, now + 1)
+    await store.acquire(HEALTH, "later")
+    await store.acquire(USAGE, "later")
+    monkeypatch.setitem(FOLDS, Projection.LIVE, now)
+    await store.acquire(HEALTH, "now")
+    with pytest.raises(LiveUnavailableError, match=f"is of fold {now + 1}, which a later release has made"):
+        await store.acquire(USAGE, "now")
+    held = await store.checkpoints([USAGE, HEALTH])
+    assert (held[USAGE].owner, held[USAGE].made_with.fold) == ("later", now + 1)
+    assert (held[HEALTH].owner, held[HEALTH].made_with.fold) == ("now", now)
 
 
 async def test_large_commit_is_one_call(store: LiveStore) -> None:

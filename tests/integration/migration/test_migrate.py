@@ -16,6 +16,7 @@ from projections.archive.sink import ArchiveSink
 from projections.history.migrations.migrate import all_steps, downgrade
 from projections.live.keys import lock_key
 from projections.live.slots import slot_of
+from projections.made_with import FOLDS, Projection
 from tests.e2e.console import Console
 from tests.integration.analytics.on_a_log import write as write_analytics
 from tests.integration.analytics.rebuilding import sets_of
@@ -87,8 +88,11 @@ async def test_a_later_release_builds_all_anew_and_all_is_put_back(
     assert (await sets_of(settings)).live == 0
 
 
-async def test_a_killed_run_goes_on_where_it_was(rig: Rig, tmp_path: Path) -> None:
+async def test_a_killed_run_goes_on_where_it_was(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Amid the rebuild of the live state, then beside traffic: what was done is not done again, what was built is gone on with."""
+    monkeypatch.setitem(FOLDS, Projection.LIVE, 2)  # the worker is of the later release, too
     console = release(tmp_path, rig, live=2)
 
     async def is_building() -> bool:
