@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Generations of the live state: list, switch, drop.", no_args_is_help=True)
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Number = Annotated[int, typer.Argument(min=1, help="Number of the generation, as `list` shows it.")]
 
 
@@ -49,29 +50,35 @@ def switch(
     force: Annotated[
         bool, typer.Option("--force", help="Although it is behind: the workers then catch up.")
     ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a generation live that is there already. Workers and caches follow."""
     from api.settings import load_settings
 
-    done = run(_switch(load_settings(), generation, force))
+    done = run(_switch(load_settings(), generation, force, dry_run=dry_run))
     if as_json:
-        print_json({"before": done.before, "live": done.generation, "behind": done.behind})
+        live = done.before if dry_run else done.generation
+        print_json({"before": done.before, "live": live, "behind": done.behind, "dry_run": dry_run})
         return
-    catching_up = f"; the workers fold {done.behind:,} records to catch up" if done.behind else ""
-    say(f"generation {done.generation} is live, generation {done.before} was{catching_up}")
+    fold = "would fold" if dry_run else "fold"
+    catching_up = f"; the workers {fold} {done.behind:,} records to catch up" if done.behind else ""
+    if dry_run:
+        say(f"generation {done.generation} would be live in the place of {done.before}{catching_up}")
+    else:
+        say(f"generation {done.generation} is live, generation {done.before} was{catching_up}")
 
 
-@app.command(epilog="Example: interlock generations drop 1")
-def drop(generation: Number, as_json: AsJson = False) -> None:
-    """Delete a generation that is not live."""
+@app.command(epilog="Example: interlock generations drop 1 --dry-run")
+def drop(generation: Number, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Delete a generation that is not live; also while Redis is full."""
     from api.settings import load_settings
 
-    keys = run(_drop(load_settings(), generation))
+    keys = run(_drop(load_settings(), generation, dry_run=dry_run))
     if as_json:
-        print_json({"dropped": generation, "keys": keys})
+        print_json({"generation": generation, "keys": keys, "dropped": not dry_run})
         return
-    say(f"generation {generation} is dropped: {keys:,} keys")
+    say(f"generation {generation} {'would be' if dry_run else 'is'} dropped: {keys:,} keys")
 
 
 def _said(row: dict[str, Any]) -> str:
@@ -122,21 +129,28 @@ async def _listed(settings: Settings) -> list[dict[str, Any]]:
     return rows
 
 
-async def _switch(settings: Settings, generation: int, force: bool) -> Switched:
+async def _switch(settings: Settings, generation: int, force: bool, *, dry_run: bool) -> Switched:
     from events.codec import open_codec
     from events.publisher import Publisher
+    from processors.rebuild.switch import plan_switch
     from processors.rebuild.switch import switch as switch_to
     from projections.live.store import LiveStore
 
     log = settings.log
+    if dry_run:
+        async with LiveStore(settings.live) as store:
+            return await plan_switch(log, store, generation, although_behind=force)
     codec = open_codec(log)
     async with Publisher(log, codec) as publisher, LiveStore(settings.live) as store:
         return await switch_to(log, store, publisher, generation, although_behind=force)
 
 
-async def _drop(settings: Settings, generation: int) -> int:
+async def _drop(settings: Settings, generation: int, *, dry_run: bool) -> int:
     from processors.rebuild.switch import drop as drop_it
+    from processors.rebuild.switch import plan_drop
     from projections.live.store import LiveStore
 
     async with LiveStore(settings.live) as store:
+        if dry_run:
+            return (await plan_drop(store, generation)).keys
         return await drop_it(store, generation)

@@ -78,7 +78,10 @@ class CheckedDependency(View):
 class Readiness(View):
     """Ready when all that the API needs answers."""
 
-    status: str = Field(examples=["ready"])
+    status: str = Field(
+        description="ready; degraded: the live store takes no writes, so what is read stands still; unready.",
+        examples=["ready"],
+    )
     checks: list[CheckedDependency]
 
 

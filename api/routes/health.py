@@ -32,14 +32,16 @@ async def liveness() -> Liveness:
     responses={503: {"model": Readiness, "description": "Something that is needed does not answer."}},
 )
 async def readiness(ports: InPorts, response: Response) -> Readiness:
-    """One check per dependency: the log to append to, the log's ends, the live store. 503 unless all pass."""
-    checks = await asyncio.gather(
-        _checked("log", lambda: _log(ports)),
-        _checked("live", lambda: _live(ports)),
-    )
-    ready = all(check.ok for check in checks)
+    """One check per dependency: the log to append to, the log's ends, the live store. 503 unless these answer.
+
+    A live store that answers and takes no writes is `degraded`, and 200: appends and reads go on, of a state that stands still.
+    """
+    needed = [_checked("log", lambda: _log(ports)), _checked("live", lambda: _live(ports))]
+    log, live, writes = await asyncio.gather(*needed, _checked("live-writes", lambda: _live_writes(ports)))
+    ready = log.ok and live.ok
     response.status_code = 200 if ready else 503
-    return Readiness(status="ready" if ready else "unready", checks=list(checks))
+    status = "unready" if not ready else "ready" if writes.ok else "degraded"
+    return Readiness(status=status, checks=[log, live, writes] if live.ok else [log, live])
 
 
 async def _checked(name: str, check: Callable[[], Awaitable[str]]) -> CheckedDependency:
@@ -59,6 +61,11 @@ async def _log(ports: Ports) -> str:
     ports.log.publisher  # noqa: B018 - raises while the broker was never reached
     await ports.log.ends.ends([Partition("usage", number) for number in range(ports.settings.log.partitions)])
     return ports.settings.log.bootstrap
+
+
+async def _live_writes(ports: Ports) -> str:
+    await ports.store.require_writable()
+    return "taken"
 
 
 async def _live(ports: Ports) -> str:

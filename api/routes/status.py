@@ -93,6 +93,10 @@ async def slot_views(
     except LiveUnavailableError as error:
         problems.append(str(error))
         return []
+    try:
+        await store.require_writable()
+    except LiveUnavailableError as error:
+        problems.append(f"the live state stands still, for its store takes no writes: {error}")
     if ends is not None:
         folded = {
             partition: checkpoints[slot].next_offsets.get(partition.topic, 0)

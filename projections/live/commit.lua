@@ -79,6 +79,12 @@ local function unseal(keys, args)
   return redis.call('HDEL', keys[1], 'sealed')
 end
 
+-- KEYS: lock. ARGV: token, milliseconds. The token of who holds it now.
+local function take(keys, args)
+  redis.call('SET', keys[1], args[1], 'NX', 'PX', args[2])
+  return redis.call('GET', keys[1])
+end
+
 -- KEYS: lock. ARGV: token, milliseconds. A lock that was lost is not taken again.
 local function renew(keys, args)
   if redis.call('GET', keys[1]) ~= args[1] then
@@ -258,15 +264,21 @@ local function wipe(keys, args)
   return 1
 end
 
+-- What takes next to no room, or makes some, is done on a full server too: an old generation can be dropped there.
+local function on_a_full_server(name, callback)
+  redis.register_function({ function_name = name, callback = callback, flags = { 'allow-oom' } })
+end
+
 redis.register_function('interlock_acquire_@VERSION@', acquire)
 redis.register_function('interlock_commit_@VERSION@', commit)
-redis.register_function('interlock_published_@VERSION@', published)
+on_a_full_server('interlock_published_@VERSION@', published)
 redis.register_function('interlock_read_@VERSION@', read)
 redis.register_function('interlock_probe_@VERSION@', probe)
 redis.register_function('interlock_look_@VERSION@', look)
-redis.register_function('interlock_wipe_@VERSION@', wipe)
-redis.register_function('interlock_seal_@VERSION@', seal)
-redis.register_function('interlock_unseal_@VERSION@', unseal)
-redis.register_function('interlock_renew_@VERSION@', renew)
-redis.register_function('interlock_release_@VERSION@', release)
-redis.register_function('interlock_cut_over_@VERSION@', cut_over)
+on_a_full_server('interlock_wipe_@VERSION@', wipe)
+on_a_full_server('interlock_seal_@VERSION@', seal)
+on_a_full_server('interlock_unseal_@VERSION@', unseal)
+on_a_full_server('interlock_take_@VERSION@', take)
+on_a_full_server('interlock_renew_@VERSION@', renew)
+on_a_full_server('interlock_release_@VERSION@', release)
+on_a_full_server('interlock_cut_over_@VERSION@', cut_over)

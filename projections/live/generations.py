@@ -111,16 +111,20 @@ class Generations:
 
     async def drop(self, generation: int) -> int:
         """Delete all keys of a generation; how many there were. GenerationError when it is live."""
-        if generation == await self.live():
-            raise GenerationError(
-                f"generation {generation} is live: switch to another one before it is dropped"
-            )
+        await self.require_not_live(generation)
         dropped = 0
         async for keys in self._keys(generation):
             await self._connection.batch([("UNLINK", key) for key in keys])
             dropped += len(keys)
         await self._connection.command("HDEL", known_key(self._namespace), generation)
         return dropped
+
+    async def require_not_live(self, generation: int) -> None:
+        """GenerationError when it is."""
+        if generation == await self.live():
+            raise GenerationError(
+                f"generation {generation} is live: switch to another one before it is dropped"
+            )
 
     async def _keys(self, generation: int) -> AsyncIterator[list[str]]:
         async for page in self._connection.scan(Keyspace(self._namespace, generation).beginning):

@@ -34,6 +34,11 @@ def migration_key(namespace: str) -> str:
     return f"{{{generation_key(namespace)}}}:migration"
 
 
+def probe_key(namespace: str) -> str:
+    """Written to see whether the server takes writes."""
+    return f"{namespace}:probe"
+
+
 @dataclass(frozen=True, slots=True)
 class Keyspace:
     """The keys of one generation."""

@@ -10,7 +10,7 @@ _LASTS_MS = int(LASTS_S * 1000)
 
 
 class LiveLock(RenewedLock):
-    """A key that Redis drops when it is not renewed."""
+    """A key that Redis drops when it is not renewed. It can be taken on a full server too."""
 
     def __init__(self, what: str, connection: LiveConnection, key: str) -> None:
         super().__init__(what)
@@ -18,10 +18,9 @@ class LiveLock(RenewedLock):
         self._key = key
 
     async def take(self) -> None:
-        taken = await self._connection.command("SET", self._key, self.token, "NX", "PX", _LASTS_MS)
-        if not taken:
-            holder = await self._connection.command("GET", self._key) or b"nobody any more"
-            raise self.held_by(holder.decode())
+        holder = (await self._connection.function("take", (self._key,), (self.token, _LASTS_MS))).decode()
+        if holder != self.token:
+            raise self.held_by(holder)
 
     async def renew(self) -> bool:
         return bool(await self._connection.function("renew", (self._key,), (self.token, _LASTS_MS)))

@@ -11,7 +11,7 @@ from projections.live.change import Change
 from projections.live.checkpoint import Checkpoint
 from projections.live.commit import Commit, Lease, lay_out
 from projections.live.connection import Argument, LiveConnection
-from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key, lock_key
+from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key, lock_key, probe_key
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
 from projections.made_with import FOLDS, MadeWith, Projection, made_with_release
@@ -21,6 +21,7 @@ __all__ = ["Checkpoint", "Commit", "Lease", "LiveStore", "OutboxEntry"]
 
 _NO_REVISION = -1
 _WIPE_ATTEMPTS = 5
+_PROBE_LASTS_MS = 1000
 
 
 class LiveStore:
@@ -55,6 +56,10 @@ class LiveStore:
             if generation < left:
                 await self.connection.command("PUBLISH", key, generation)
         return self.keyspace.generation
+
+    async def require_writable(self) -> None:
+        """LiveUnavailableError when the server answers and takes no writes: full, without its disk or its replicas."""
+        await self.connection.command("SET", probe_key(self.settings.namespace), b"", "PX", _PROBE_LASTS_MS)
 
     async def name_live(self, generation: int) -> None:
         """From now on readers and workers follow that generation, whatever it holds. See `Handover` for a safe way."""

@@ -220,6 +220,11 @@ async def test_a_state_is_shown_as_it_was(console: Console) -> None:
     assert listed["recorded_state"] == "OPEN"
     assert (await console.succeeds("status", *named)).json["generation"] == number
     assert f"as of {then}" in (await console.succeeds("generations", "list")).out
+    planned = (await console.succeeds("generations", "drop", str(number), "--dry-run", "--json")).json
+    assert (planned["dropped"], planned["keys"] > 0) == (False, True)
+    assert (await console.succeeds("status", *named)).json["generation"] == number
+    refused = await console.run("generations", "switch", str(number), "--dry-run")
+    assert (refused.code, "as of an earlier time" in refused.err) == (5, True)
     await console.succeeds("generations", "drop", str(number))
     ended = await console.run("budgets", "list", *named)
     assert (ended.code, "interlock generations list" in ended.err) == (4, True)

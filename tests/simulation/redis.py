@@ -27,9 +27,15 @@ class MemoryRedis:
         self._full_name = library.full_name
         redis = self._lua.table()
         redis[b"call"] = self._call_from_lua
-        redis[b"register_function"] = self._functions.__setitem__
+        redis[b"register_function"] = self._register
         self._lua.globals()[b"redis"] = redis
         self._lua.execute(library.source.partition("\n")[2].encode())
+
+    def _register(self, name: Any, callback: Any = None) -> None:
+        """By name and function, or by a table that has flags too: nothing is ever full here."""
+        if callback is None:
+            name, callback = name[b"function_name"], name[b"callback"]
+        self._functions[name] = callback
 
     def flush(self) -> None:
         """FLUSHALL."""

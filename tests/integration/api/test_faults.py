@@ -13,6 +13,8 @@ import httpx
 import psutil
 import pytest
 
+from api.cli.exits import Exit
+from api.cli.status import status
 from embedded.broker import BrokerServer
 from embedded.kafka import KafkaServer
 from events.broker import create_topics
@@ -108,6 +110,7 @@ async def test_a_killed_broker_is_503_and_its_return_202(place: Place) -> None:
         assert {check["name"]: check["ok"] for check in unready.json()["checks"]} == {
             "log": False,
             "live": True,
+            "live-writes": True,
         }
         assert (await world.http.get("/health/liveness")).status_code == 200
         await place.log.start()
@@ -176,6 +179,27 @@ async def test_a_killed_live_store_is_503_and_comes_back_with_its_state(
             return response.is_success and response.json()["total"]["calls"] == 2
 
         await eventually(whole_again)
+
+
+async def test_a_full_live_store_is_degraded_and_named(log_address: str, live: LiveServer) -> None:
+    """Appends and reads go on, so traffic may come; that what is read stands still is said, and ends when there is room."""
+    settings = settings_of(log_address, live, within_s=WAITS_S)
+    await create_topics(settings.log)
+    async with api_alone(settings) as world, live.client() as client:
+        await client.config_set("maxmemory", "1")
+        found = await bounded(world.http.get("/health/readiness"))
+        assert (found.status_code, found.json()["status"]) == (200, "degraded")
+        [writes] = [check for check in found.json()["checks"] if not check["ok"]]
+        assert (writes["name"], "is full, raise its maxmemory" in writes["detail"]) == ("live-writes", True)
+        [problem] = (await world.http.get("/v1/status")).json()["problems"]
+        assert problem.startswith("the live state stands still")
+        with pytest.raises(SystemExit) as ended:
+            await asyncio.to_thread(status, api=str(world.http.base_url), as_json=True)
+        assert ended.value.code == Exit.FAILED
+        assert (await world.send(usage())).status_code == 202
+        await client.config_set("maxmemory", "0")
+        assert (await world.http.get("/health/readiness")).json()["status"] == "ready"
+        assert (await world.http.get("/v1/status")).json()["problems"] == []
 
 
 async def test_the_api_starts_before_its_servers(place: Place) -> None:

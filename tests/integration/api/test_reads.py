@@ -260,7 +260,12 @@ async def test_health_and_metrics_answer(world: World) -> None:
     """Liveness, readiness by dependency, and the metrics of what was done."""
     assert (await world.read("/health/liveness"))["status"] == "alive"
     ready = await world.read("/health/readiness")
-    assert {check["name"]: check["ok"] for check in ready["checks"]} == {"log": True, "live": True}
+    assert {check["name"]: check["ok"] for check in ready["checks"]} == {
+        "log": True,
+        "live": True,
+        "live-writes": True,
+    }
+    assert ready["status"] == "ready"
     await world.sent(usage(new_name("tenant")))
     text = (await world.http.get("/metrics")).text
     assert 'interlock_api_requests_total{method="POST",route="/v1/events",status="202"}' in text

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from processors.rebuild.switch import drop, plan_drop
 from projections.errors import LiveUnavailableError, StaleCheckpointError
 from projections.live.commit import Commit
+from projections.live.keys import lock_key
 from projections.live.slots import Slot
 from projections.live.store import LiveStore
 from tests.integration.live_server import eventually, live_server
@@ -111,6 +113,25 @@ async def test_full_server_is_unavailable_and_writes_nothing(tmp_path: Path) -> 
             await store.commit(lease, usage(0, 5, {"budgets:acme": b"x"}))
         await client.config_set("maxmemory", "0")
         await store.commit(lease, usage(0, 5, {"budgets:acme": b"x"}))
+
+
+async def test_an_old_generation_is_dropped_from_a_full_server(tmp_path: Path) -> None:
+    """What it takes to make room needs none: the lock, and all that is written at its end."""
+    async with (
+        live_server(tmp_path) as server,
+        LiveStore(server.settings()) as store,
+        server.client() as client,
+    ):
+        lease = await store.acquire(USAGE, "ann")
+        await store.commit(lease, usage(0, 5, {"budgets:acme": b"x"}))
+        await store.name_live(2)
+        await client.config_set("maxmemory", "1")
+        with pytest.raises(LiveUnavailableError, match="is full"):
+            await store.require_writable()
+        planned = await plan_drop(store, 1)
+        assert await drop(store, 1) == planned.keys > 1
+        assert await client.keys("interlock:{g1:*") == []
+        assert await client.get(lock_key("interlock")) is None
 
 
 async def test_loading_server_is_unavailable_until_it_has_loaded(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from events.breaker_overridden import OverrideMode
 from processors.rebuild.handover import sealed
-from processors.rebuild.switch import drop, switch
+from processors.rebuild.switch import drop, plan_drop, plan_switch, switch
 from projections.errors import FencedError, LiveUnavailableError, StaleCheckpointError
 from projections.live.generations import GenerationError, Generations, Known, Stage
 from projections.live.keys import lock_key
@@ -30,6 +30,10 @@ async def test_the_way_back_and_forth_is_exact(rig: Rig) -> None:
     await rig.folded()
     with pytest.raises(GenerationError, match=r"generation 1 is [0-9]+ records behind the live one"):
         await switch(rig.log, rig.store, rig.publisher, 1, although_behind=False)
+    with pytest.raises(GenerationError, match=r"generation 1 is [0-9]+ records behind the live one"):
+        await plan_switch(rig.log, rig.store, 1, although_behind=False)
+    planned = await plan_switch(rig.log, rig.store, 1, although_behind=True)
+    assert (planned.before, planned.generation, planned.behind > 100) == (2, 1, True)
     assert await generations_of(rig).live() == 2
     async with traffic(rig):
         done = await switch(rig.log, rig.store, rig.publisher, 1, although_behind=True)
@@ -53,6 +57,8 @@ async def test_the_live_generation_is_never_dropped(rig: Rig) -> None:
         await drop(rig.store, 1)
     with pytest.raises(GenerationError, match="there is no generation 7"):
         await drop(rig.store, 7)
+    with pytest.raises(GenerationError, match="there is no generation 7"):
+        await plan_drop(rig.store, 7)
     with pytest.raises(GenerationError, match="generation 1 is live already"):
         await switch(rig.log, rig.store, rig.publisher, 1, although_behind=False)
     with pytest.raises(GenerationError, match="generation 7 holds nothing"):
