@@ -13,7 +13,7 @@ import structlog
 
 from events.dead_letters import letters_of
 from events.envelope import Event
-from events.positions import Position, vector_of
+from events.positions import Partition, Position, vector_of
 from events.publisher import Encoded
 from events.reader import LogReader, Range
 from events.settings import LogSettings
@@ -27,6 +27,7 @@ from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import PROVIDER_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
+from projections.tip import Tip, tip_at, tip_of
 
 T = TypeVar("T")
 
@@ -113,7 +114,7 @@ class SlotRunner:
         lease = await self._acquire()
         held = await until_done("log", self._held)
         self._ends = {topic: on_log.end for topic, on_log in held.items()}
-        if any(offset > self._ends.get(topic, 0) for topic, offset in lease.next_offsets.items()):
+        if await until_done("log", lambda: self._is_other_log(lease, held)):
             # What the checkpoints stand for is gone with the log that they speak of: begin anew.
             _log.warning(
                 "the log was replaced: slot begins anew", slot=str(self.slot), held=lease.next_offsets
@@ -148,6 +149,15 @@ class SlotRunner:
     def next_offsets(self) -> Mapping[str, int]:
         """The next offset to read of each topic."""
         return self._next
+
+    async def _is_other_log(self, lease: Lease, held: Mapping[str, Range]) -> bool:
+        """Whether it ends before a checkpoint, or has another record where the last one was folded. One that is gone tells nothing."""
+        if any(offset > self._ends.get(topic, 0) for topic, offset in lease.next_offsets.items()):
+            return True
+        tips = {topic: tip for topic, tip in lease.tips.items() if held[topic].start <= tip.offset}
+        places = [(Partition(topic, self.slot.partition), tip.offset) for topic, tip in tips.items()]
+        there = await asyncio.gather(*(tip_at(self.ports.reader, *place) for place in places))
+        return any(found not in {None, tip} for found, tip in zip(there, tips.values(), strict=True))
 
     async def _acquire(self) -> Lease:
         return await until_done("live", lambda: self.ports.store.acquire(self.slot, self.ports.owner))
@@ -230,7 +240,7 @@ class SlotRunner:
         end = batch.end if step.end is None else step.end
         count = len(batch.records) if end == batch.end else sum(one.offset < end for one in batch.records)
         await self._refuse(topic, count, step)
-        await self._commit(topic, start, end, step)
+        await self._commit(topic, (start, end), tip_of(batch.records[count - 1]), step)
         metrics.FOLDED.labels(topic).inc(count - step.duplicates - len(step.refused))
         metrics.DUPLICATES.labels(topic).inc(step.duplicates)
 
@@ -294,19 +304,19 @@ class SlotRunner:
         for refused in step.refused:
             metrics.REFUSED.labels(topic, refused.error.reason).inc()
 
-    async def _commit(self, topic: str, start: int, end: int, step: Step) -> None:
+    async def _commit(self, topic: str, advance: tuple[int, int], tip: Tip, step: Step) -> None:
         outbox = [
             OutboxEntry(
                 seq, derived.topic, derived.key, derived.value, derived.timestamp_ms or step.clock_us // 1000
             )
             for seq, derived in enumerate(step.derived, self._outbox_seq + 1)
         ]
-        commit = Commit({topic: (start, end)}, step.writes, outbox, step.clock_us)
+        commit = Commit({topic: advance}, step.writes, outbox, step.clock_us, {topic: tip})
         asked_s = self._alive()
         if self._looked_s == NEVER and any(entry.topic == DECISIONS for entry in outbox):
             await self._look_at_decisions()
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
-        self._next[topic] = end
+        self._next[topic] = advance[1]
         self._outbox_seq += len(outbox)
         if self._alive() - asked_s > ANSWERED_SOON_S and outbox:
             # This process was held up. If Redis was flushed since, others have decided this again, in their own words.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Self
 
-from events.reader import LogRecord
+from events.positions import Partition
+from events.reader import LogReader, LogRecord, Range
 
 DIGEST_BYTES = 16
 
@@ -17,6 +20,15 @@ class Tip:
     offset: int
     digest: str
 
+    def __str__(self) -> str:
+        return f"{self.offset}:{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From what `str` made of it."""
+        offset, _, digest = text.partition(":")
+        return cls(int(offset), digest)
+
 
 def tip_of(record: LogRecord) -> Tip:
     """What a store keeps of the last record of a batch."""
@@ -25,3 +37,12 @@ def tip_of(record: LogRecord) -> Tip:
         digest.update((-1 if part is None else len(part)).to_bytes(8, "big", signed=True))
         digest.update(part or b"")
     return Tip(record.offset, digest.hexdigest())
+
+
+async def tip_at(reader: LogReader, place: Partition, offset: int) -> Tip | None:
+    """The same of the record that lies there now; None when the log does not hold it any more."""
+    only = {place.number: Range(offset, offset + 1)}
+    async with aclosing(reader.read(place.topic, only)) as batches:
+        async for _, records in batches:
+            return tip_of(records[0])
+    return None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from events.log_ends import LogEnds
 from events.positions import Partition
-from events.reader import LogReader, Range
-from projections.tip import Tip, tip_of
+from events.reader import LogReader
+from projections.tip import Tip, tip_at
 
 
 class LogReplacedError(Exception):
@@ -35,16 +34,9 @@ class SameLog:
                 f"{self.name} has {place} up to {reach}, and the log ends at {end}: give it the log back "
                 "(an archive restores it), or an empty store"
             )
-        there = None if tip is None else await self._tip_at(place, tip.offset)
+        there = None if tip is None else await tip_at(self.reader, place, tip.offset)
         if there not in {None, tip}:
             raise LogReplacedError(
                 f"{self.name} was written from another log: before {reach} of {place} it had another record. "
                 "Give it that log back (an archive restores it), or an empty store"
             )
-
-    async def _tip_at(self, place: Partition, offset: int) -> Tip | None:
-        only = {place.number: Range(offset, offset + 1)}
-        async with aclosing(self.reader.read(place.topic, only)) as batches:
-            async for _, records in batches:
-                return tip_of(records[0])
-        return None

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from projections.made_with import MadeWith
+from projections.tip import Tip
 
 _NEXT = "next:"
 _DERIVED = "derived:"
+_TIP = "tip:"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Offsets are the next ones. Outbox entries were numbered up to `outbox_seq`; up to `published_seq` the log has them.
+    """Offsets are the next ones, `tips` the last record folded of each topic. Outbox entries were numbered up to `outbox_seq`; up to `published_seq` the log has them.
 
     A slot that was never acquired, or that was lost, has epoch 0 and no offsets.
     """
@@ -27,6 +29,7 @@ class Checkpoint:
     next_offsets: dict[str, int]
     derived: dict[str, int]
     made_with: MadeWith
+    tips: dict[str, Tip]
 
     @classmethod
     def from_hash(cls, fields: Mapping[bytes, bytes]) -> Checkpoint:
@@ -42,6 +45,9 @@ class Checkpoint:
             next_offsets=_numbers(text, _NEXT),
             derived=_numbers(text, _DERIVED),
             made_with=MadeWith.from_text(text.get("made_with")),
+            tips={
+                name.removeprefix(_TIP): Tip.parse(tip) for name, tip in text.items() if name.startswith(_TIP)
+            },
         )
 
 

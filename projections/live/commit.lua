@@ -119,7 +119,7 @@ end
 -- KEYS: meta, outbox, indexes..., keys to set..., keys to delete...
 -- ARGV: epoch, revision, clock_us, first outbox seq, channel, message,
 --       count of advances, of outbox entries, of indexes, of keys to set,
---       (topic, start, end)..., outbox entries..., (adds, removes, added ids..., removed ids...)..., values...
+--       (topic, start, end, last record or '')..., outbox entries..., (adds, removes, added ids..., removed ids...)..., values...
 local function commit(keys, args)
   local meta = keys[1]
   local refused = refusal(meta, args[1])
@@ -148,7 +148,11 @@ local function commit(keys, args)
     end
     fields[#fields + 1] = field
     fields[#fields + 1] = args[at + 2]
-    at = at + 3
+    if args[at + 3] ~= '' then
+      fields[#fields + 1] = 'tip:' .. args[at]
+      fields[#fields + 1] = args[at + 3]
+    end
+    at = at + 4
   end
 
   -- Nothing is rolled back when a command fails, so those that could (a foreign key of another type) come first.

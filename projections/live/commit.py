@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from projections.errors import BrokenInvariantError
 from projections.live.change import Change
@@ -12,13 +12,15 @@ from projections.live.connection import Argument
 from projections.live.keys import Keyspace
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import INDEXED_KINDS, Slot
+from projections.tip import Tip
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A slot as its new owner found it. Entries were numbered from 1 to `outbox_seq`; `outbox` is not on the log yet.
 
-    `derived` is, by `topic.partition`, where to begin to look for derived events that are on the log already.
+    `derived` is, by `topic.partition`, where to begin to look for derived events that are on the log already. `tips` is the
+    last record of each topic that was folded.
     """
 
     slot: Slot
@@ -28,11 +30,12 @@ class Lease:
     outbox_seq: int
     outbox: tuple[OutboxEntry, ...]
     derived: dict[str, int]
+    tips: dict[str, Tip]
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """`advances` is (start, end) by topic; `writes` is the new value by `kind:id`, None to delete.
+    """`advances` is (start, end) by topic, `tips` the last record by topic; `writes` is the new value by `kind:id`, None to delete.
 
     The outbox goes on after the slot's `outbox_seq` without gaps. `clock_us` is the slot's fold clock after the batch.
     """
@@ -41,6 +44,7 @@ class Commit:
     writes: Mapping[str, bytes | None]
     outbox: Sequence[OutboxEntry]
     clock_us: int
+    tips: Mapping[str, Tip] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def lay_out(commit: Commit, slot: Slot, epoch: int, revision: int, keyspace: Key
     arguments: list[Argument] = [epoch, revision, commit.clock_us, first_seq]
     arguments += [keyspace.channel, _message(commit, slot), *counts]
     for topic, (start, end) in commit.advances.items():
-        arguments += [topic, start, end]
+        tip = commit.tips.get(topic)
+        arguments += [topic, start, end, "" if tip is None else str(tip)]
     arguments += [entry.to_bytes() for entry in commit.outbox]
     for added, removed in indexes.values():
         arguments += [len(added), len(removed), *added, *removed]

@@ -61,7 +61,9 @@ class Keyspace:
         return f"{self.namespace}:{{g{self.generation}:{slot}}}:"
 
     def meta(self, slot: Slot) -> str:
-        """Hash: epoch, owner, sealed, made_with, revision, clock_us, outbox_seq, published_seq, next:<topic>, derived:<topic>.<n>."""
+        """Hash: epoch, owner, sealed, made_with, revision, clock_us, outbox_seq, published_seq, next:<topic>, tip:<topic>,
+        derived:<topic>.<n>.
+        """
         return self.prefix(slot) + "meta"
 
     def outbox(self, slot: Slot) -> str:

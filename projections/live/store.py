@@ -115,6 +115,7 @@ class LiveStore:
             outbox_seq=checkpoint.outbox_seq,
             outbox=tuple(OutboxEntry.from_bytes(entry) for entry in entries),
             derived=checkpoint.derived,
+            tips=checkpoint.tips,
         )
 
     async def commit(self, lease: Lease, commit: Commit) -> None:

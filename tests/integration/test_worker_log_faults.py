@@ -10,6 +10,7 @@ import pytest
 
 from embedded.broker import BrokerServer
 from embedded.kafka import KafkaServer
+from projections.live.slots import Slot
 from tests.integration.conftest import log_server
 from tests.integration.live_server import LiveServer, eventually, live_server
 from tests.integration.rig import Rig, settings_of_worker
@@ -110,6 +111,28 @@ async def test_a_replaced_log_is_begun_anew(broker: Broker, live: LiveServer) ->
         await rig.append(*Traffic(rig).some(20))
         await rig.folded()
         assert await rig.violations() == []
+
+
+async def test_another_log_that_has_grown_past_the_checkpoints_is_begun_anew(
+    broker: Broker, live: LiveServer
+) -> None:
+    """No offset tells, but the record that was folded last: it is another one there."""
+    old = settings_of_worker(broker.address, partitions=1)
+    namespace = live.settings()
+    async with Rig(old, namespace) as rig, rig.worker():
+        await rig.append(*(usage("acme") for _ in range(20)))
+        await rig.folded()
+    new = old.model_copy(update={"topic_prefix": f"{old.topic_prefix}grown."})
+    async with Rig(new, namespace) as rig:
+        await rig.append(*(usage("globex") for _ in range(30)))
+        slot = Slot("usage", 0)
+        checkpoint = (await rig.store.checkpoints([slot]))[slot]
+        assert checkpoint.next_offsets["usage"] == 20
+        assert checkpoint.tips["usage"].offset == 19
+        async with rig.worker():
+            await rig.folded()
+            assert (await rig.spent("globex")).calls == 30
+            assert await rig.violations() == []
 
 
 @pytest.mark.kafka
