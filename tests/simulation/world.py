@@ -16,6 +16,7 @@ from events.provider_changed import BreakerPolicy, ProviderChange, ProviderChang
 from events.provider_health_checked import HealthStatus, ProviderHealthChecked
 from events.reader import LogRecord
 from events.routing_decided import Candidate, RoutingDecided
+from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
 from projections.live.breaker import Breaker, effective_epoch
 from projections.live.slots import slot_of
@@ -61,6 +62,8 @@ class Plan:
     late: float = 0.0
     operators: float = 0.0
     """Share of the usage's number that operators' changes and checks come to."""
+    adjusted: float = 0.0
+    """Share of the usage's number that adjustments come to; none of them gives money back."""
 
     @classmethod
     def drawn(cls, random: Random) -> Plan:
@@ -96,6 +99,7 @@ class World:
         self._random = random
         self._versions: dict[str, int] = {}
         self._recent: list[tuple[str, int, LogRecord]] = []
+        self._used: list[UsageRecorded] = []
         self._outages = [self._outage() for _ in range(random.randint(0, 6))]
 
     def settle(self) -> None:
@@ -111,6 +115,7 @@ class World:
         """Everything that happens, spread over the plan's duration."""
         random, plan = self._random, self._plan
         acts = [self._use] * plan.usage + [self._operate] * round(plan.usage * plan.operators)
+        acts += [self._adjust] * round(plan.usage * plan.adjusted)
         random.shuffle(acts)
         mean_s = plan.duration_s / len(acts)
         while acts:
@@ -162,6 +167,33 @@ class World:
         )
         self._append(self._random.choice(events))
 
+    def _adjust(self) -> None:
+        if self._used:
+            call = self._random.choice(self._used)
+            before = self._random.choice((call.cost_nano_usd, None))
+            self._append(self._adjustment(call, before, (before or 0) + self._random.choice((0, 1, 10**9))))
+
+    def _adjustment(self, call: UsageRecorded, before: int | None, after: int) -> SpendAdjusted:
+        return SpendAdjusted(
+            **self._head(),  # type: ignore[arg-type]
+            occurred_at=now_us(),
+            tenant=call.tenant,
+            usage_id=call.event_id,
+            usage_occurred_at=call.occurred_at,
+            provider=call.provider,
+            model=call.model,
+            region=call.region,
+            org=call.org,
+            team=call.team,
+            user=call.user,
+            api_key=call.api_key,
+            outcome=call.outcome,
+            cost_before_nano_usd=before,
+            cost_after_nano_usd=after,
+            price_version="other",
+            actor="ops",
+        )
+
     def _any(self, topic: str) -> Event:
         deployment, tenant = self._random.choice(DEPLOYMENTS), self._random.choice(TENANTS)
         match topic:
@@ -181,6 +213,8 @@ class World:
         partition = partition_of(record.key, self._cluster.settings.partitions)
         self._log.append(topic, partition, record)
         self._recent.append((topic, partition, record))
+        if isinstance(event, UsageRecorded):
+            self._used.append(event)
 
     def _record(self, event: Event) -> LogRecord:
         key = TOPIC_OF_EVENT[type(event)].key_of(event).encode()
