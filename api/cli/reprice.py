@@ -231,7 +231,7 @@ def _show(plan: Plan, proven: Proven | None) -> None:
     print_facts(
         [
             ("calls", f"{total.calls}, {total.adjusted} of them adjusted"),
-            ("total", f"{format_usd(total.difference_nano_usd)} USD more" if total.calls else None),
+            ("difference", f"{format_usd(total.difference_nano_usd)} USD"),
         ]
     )
     if proven is None:

@@ -26,7 +26,7 @@ from projections.live.spend import SpendDay, spend_id
 
 router = APIRouter(prefix="/v1", tags=["budgets"])
 
-FRESH = Fresh("budgets", "usage")
+FRESH = Fresh("budgets", "usage", "adjustments")
 
 Tenant = Annotated[Name, Path(description="Tenant that the budget is under.", examples=["acme"])]
 BudgetId = Annotated[Name, Path(description="Name of the budget within the tenant.", examples=["monthly"])]

@@ -95,7 +95,7 @@ By = Annotated[list[Dimension], Depends(dimensions)]
     "/history/usage/series",
     summary="Usage over time",
     responses=problems(422, 503, 504),
-    dependencies=[Depends(Fresh("usage"))],
+    dependencies=[Depends(Fresh("usage", "adjustments"))],
 )
 async def show_series(
     *,
@@ -123,7 +123,7 @@ async def show_series(
     "/history/usage/trends",
     summary="How usage goes",
     responses=problems(422, 503, 504),
-    dependencies=[Depends(Fresh("usage"))],
+    dependencies=[Depends(Fresh("usage", "adjustments"))],
 )
 async def show_trends(*, ports: InPorts, filters: CallsOf, start: From = None, end: To = None) -> TrendsView:
     """The range beside the one before it, hour by hour and by the hour of the day; by default the last 7 days, at most 31."""
@@ -137,7 +137,7 @@ async def show_trends(*, ports: InPorts, filters: CallsOf, start: From = None, e
     "/history/usage/top",
     summary="Top spenders",
     responses=problems(422, 503, 504),
-    dependencies=[Depends(Fresh("usage"))],
+    dependencies=[Depends(Fresh("usage", "adjustments"))],
 )
 async def show_top(
     *,
@@ -158,7 +158,7 @@ async def show_top(
     "/history/usage/cost",
     summary="What the cost consists of",
     responses=problems(422, 503, 504),
-    dependencies=[Depends(Fresh("usage"))],
+    dependencies=[Depends(Fresh("usage", "adjustments"))],
 )
 async def show_cost(
     *,

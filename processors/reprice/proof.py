@@ -15,6 +15,7 @@ from events.settings import LogSettings
 from processors.backtest.run import time_of
 from processors.dedupe import SLICE_MS
 from processors.usage.counted import CountedUsage
+from projections.errors import LaggingError
 from projections.live.consistency import Consistency, Waits
 from projections.live.look import KEYS_AT_ONCE, look
 from projections.live.slots import TENANT_LEAD, Slot
@@ -93,12 +94,22 @@ class Proof:
         return found
 
     async def _folded(self, positions: Mapping[Partition, int]) -> None:
+        """Wait for as long as the workers go on; LaggingError when nothing was folded for twice the bound of a read."""
+
         async def no_ends(_: object) -> dict[Partition, int]:
             return {}
 
-        await Waits(self.store, self.log.partitions, no_ends).reach(
-            Consistency.SESSION, [], {place: offset for place, offset in positions.items() if offset}
-        )
+        waits = Waits(self.store, self.log.partitions, no_ends)
+        wanted = {place: offset for place, offset in positions.items() if offset}
+        missing = None
+        while True:
+            try:
+                return await waits.reach(Consistency.SESSION, [], wanted)
+            except LaggingError as error:
+                left = sum(error.lag.values())
+                if missing is not None and left >= missing:
+                    raise
+                missing = left
 
     async def _look(self, slot: Slot, days: Sequence[Day]) -> _Looked:
         keys = {day: f"spend:{spend_id(day[0], 'tenant', day[1])}" for day in days}

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from events.bounds import Bounds
 from events.catalogue import TOPICS
-from events.codec import Codec
-from events.envelope import OutcomeKind
+from events.codec import Codec, from_record
 from events.errors import InvalidEventError
 from events.ids import derived_id
 from events.reader import LogRecord
@@ -21,6 +20,8 @@ from processors.usage.counted import CountedUsage
 from processors.usage.soundness import Usage
 
 SOURCE = "reprice"
+TOLD_AS_RECORDED = ("tenant", "provider", "model", "region", "org", "team", "user", "api_key", "outcome")
+"""Fields that an adjustment has of its call."""
 
 
 @dataclass(slots=True)
@@ -67,33 +68,31 @@ class Call(NamedTuple):
         return (self.after_nano_usd or 0) - (self.before_nano_usd or 0)
 
     def adjustment(self, at_us: int, actor: str, reason: str) -> SpendAdjusted:
-        """The event that makes it so. The same call, adjusted as often before, to the same prices: the same id."""
+        """The event that makes it so. The same call, adjusted as often before, to the same prices: the same id.
+
+        InvalidEventError when actor or reason are none.
+        """
         assert self.priced is not None
         usage, standing = self.usage, self.standing
-        return SpendAdjusted(
-            event_id=derived_id(
-                f"adjustment:{usage['event_id']}", f"{standing.adjustments + 1}:{self.priced.version}"
+        version = self.priced.version
+        values = {name: usage[name] for name in TOLD_AS_RECORDED} | {
+            "event_id": derived_id(
+                f"adjustment:{usage['event_id']}", f"{standing.adjustments + 1}:{version}"
             ),
-            occurred_at=at_us,
-            source=SOURCE,
-            tenant=usage["tenant"],
-            usage_id=usage["event_id"],
-            usage_occurred_at=usage["occurred_at"],
-            provider=usage["provider"],
-            model=usage["model"],
-            region=usage["region"],
-            org=usage["org"],
-            team=usage["team"],
-            user=usage["user"],
-            api_key=usage["api_key"],
-            outcome=OutcomeKind(usage["outcome"]),
-            cost_before_nano_usd=self.before_nano_usd,
-            cost_after_nano_usd=self.priced.cost_nano_usd,
-            price_version_before=standing.version or usage["price_version"],
-            price_version=self.priced.version,
-            actor=actor,
-            reason=reason,
-        )
+            "occurred_at": at_us,
+            "source": SOURCE,
+            "usage_id": usage["event_id"],
+            "usage_occurred_at": usage["occurred_at"],
+            "cost_before_nano_usd": self.before_nano_usd,
+            "cost_after_nano_usd": self.priced.cost_nano_usd,
+            "price_version_before": standing.version or usage["price_version"],
+            "price_version": version,
+            "actor": actor,
+            "reason": reason,
+        }
+        event = from_record(TOPICS["adjustments"], values)
+        assert isinstance(event, SpendAdjusted)
+        return event
 
 
 @dataclass(slots=True)

@@ -105,7 +105,8 @@ class Reprice:
     ) -> dict[Partition, int]:
         """Append what the plan says, and give the next offset after it by partition.
 
-        `tell` counts adjustments. The errors of `Publisher.append`: what was appended before stays, and the next plan finds it.
+        `tell` counts adjustments. InvalidEventError when actor or reason are none, and
+        nothing is appended then. The errors of `Publisher.append`: what was appended before stays, and the next plan finds it.
         """
         positions: dict[Partition, int] = {}
         done = 0

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from api.cli.app import app
 from events.bounds import Bounds
 from events.envelope import Event, OutcomeKind
+from events.errors import InvalidEventError
 from events.pricing import Rates
 from events.settings import LogSettings
 from events.spend_adjusted import SpendAdjusted
@@ -31,6 +32,7 @@ from projections.live.spend import (
     quarter_of,
 )
 from tests.integration.history.place import records
+from tests.integration.traffic import usage as a_call
 from tests.reference.documents import spend_documents
 from tests.simulation.scenario import shipped_codec
 
@@ -100,6 +102,14 @@ def test_what_is_missing_is_appended_and_then_nothing(
         rates = prices.models.get((event.provider, event.model))
         if rates is not None and (event.cost_nano_usd or 0) >= 0:
             assert counts == rates.cost_nano_usd(event.input_tokens, 0, event.output_tokens)
+
+
+@pytest.mark.parametrize("who, why", [("", "list"), ("ann", "x" * 1_001)])
+def test_nobody_and_a_reason_too_long_are_refused(who: str, why: str) -> None:
+    """Before anything is appended: on the log it would be a dead letter."""
+    call = looked_at([a_call("acme")], [], Prices({("openai", "gpt-4o"): Rates(1, 1, 1, 0, 1)}))[0]
+    with pytest.raises(InvalidEventError, match="actor" if not who else "reason"):
+        call.adjustment(START_US, who, why)
 
 
 @given(calls(), PRICES, st.randoms(use_true_random=False))

@@ -18,6 +18,8 @@ from projections.live.keys import reprice_lock_key
 from projections.live.lock import RepriceLock
 from tests.e2e.console import COMMAND_WITHIN_S, Console
 from tests.integration.crew import environment_of
+from tests.integration.history.place import Place
+from tests.integration.history.rebuilding import write, wrong
 from tests.integration.live_server import LiveServer, live_server
 from tests.integration.rebuild.site import alerts, rebuilt
 from tests.integration.rig import Rig, settings_of_worker
@@ -75,10 +77,10 @@ async def differences(rig: Rig) -> list[str]:
 
 
 async def test_a_wrong_price_is_looked_at_then_corrected_to_the_nano_dollar(
-    rig: Rig, console: Console
+    rig: Rig, console: Console, place: Place
 ) -> None:
     """A look writes nothing; then an adjustment of each call whose cost differs, and again nothing is left to do. Prices may
-    go back: each adjustment counts from the one before. A rebuild has the same, and tells no alert again.
+    go back: each adjustment counts from the one before. A rebuild has the same, and tells no alert again; the history says so, too.
     """
     before = await rig.spent("thrifty")
     assert (before.cost_nano_usd, before.unpriced_calls) == (11 * 3_500_001, 1)
@@ -116,6 +118,11 @@ async def test_a_wrong_price_is_looked_at_then_corrected_to_the_nano_dollar(
     assert (await rebuilt(rig)).comparison.is_equal
     assert await differences(rig) == []
     assert await alerts(rig) == raised
+    await write(rig, place)
+    assert await wrong(rig, place) == []
+    for grain in ("minute", "hour", "day"):
+        by_grain = f"SELECT sum(cost_nano_usd)::bigint FROM usage_by_{grain} WHERE tenant = 'thrifty'"
+        assert await place.value(by_grain) == 11 * 2 * CALL + 3_500_001
 
 
 async def test_killed_amid_its_appends_it_goes_on_when_run_again(rig: Rig, console: Console) -> None:
