@@ -24,6 +24,41 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+CODES = {
+    "api.settings.SettingsError": Exit.USAGE,
+    "builtins.BrokenPipeError": Exit.OK,
+    "events.broker.TopicMismatchError": Exit.REFUSED,
+    "events.dead_letters.LetterNotFoundError": Exit.NOT_FOUND,
+    "events.errors.EventsError": Exit.FAILED,
+    "events.errors.InvalidEventError": Exit.REFUSED,
+    "events.errors.LogUnavailableError": Exit.UNAVAILABLE,
+    "events.errors.UnknownTopicError": Exit.USAGE,
+    "events.positions.InvalidPositionError": Exit.USAGE,
+    "events.publisher.PartlyAppendedError": Exit.UNAVAILABLE,
+    "processors.migration.errors.CanaryDiffersError": Exit.FAILED,
+    "processors.migration.errors.MigrationError": Exit.REFUSED,
+    "processors.rebuild.errors.NotProvedError": Exit.FAILED,
+    "processors.rebuild.errors.RebuildError": Exit.REFUSED,
+    "processors.verify.errors.BrokenSlotError": Exit.FAILED,
+    "processors.verify.errors.VerifyError": Exit.REFUSED,
+    "projections.archive.restore_plan.CannotRestoreError": Exit.REFUSED,
+    "projections.backup.errors.ArchiveBehindError": Exit.UNAVAILABLE,
+    "projections.backup.errors.BackupError": Exit.REFUSED,
+    "projections.backup.errors.BackupNotFoundError": Exit.NOT_FOUND,
+    "projections.backup.errors.DamagedBackupError": Exit.FAILED,
+    "projections.errors.HistoryUnavailableError": Exit.UNAVAILABLE,
+    "projections.errors.LiveUnavailableError": Exit.UNAVAILABLE,
+    "projections.errors.SchemaBusyError": Exit.REFUSED,
+    "projections.errors.SinkUnavailableError": Exit.UNAVAILABLE,
+    "projections.live.generations.GenerationError": Exit.REFUSED,
+    "projections.lock.LockLostError": Exit.FAILED,
+    "projections.lock.LockedError": Exit.REFUSED,
+    "projections.retention.errors.RetentionError": Exit.REFUSED,
+    "projections.yaml_file.YamlFileError": Exit.USAGE,
+}
+"""By the names of the errors: to import them all would take a failing command longer than what it was asked for."""
+
+
 class CommandError(Exception):
     """A command cannot go on; the message says what was wrong and what to do."""
 
@@ -58,67 +93,10 @@ def finish(work: Callable[[], T]) -> T:
 
 def code_of(error: BaseException) -> Exit | None:
     """The exit code of an error that a person can do something about; None for a defect."""
-    from api.settings import SettingsError
-    from events.broker import TopicMismatchError
-    from events.dead_letters import LetterNotFoundError
-    from events.errors import EventsError, InvalidEventError, LogUnavailableError, UnknownTopicError
-    from events.positions import InvalidPositionError
-    from events.publisher import PartlyAppendedError
-    from processors.migration.errors import CanaryDiffersError, MigrationError
-    from processors.rebuild.errors import NotProvedError, RebuildError
-    from processors.verify.errors import BrokenSlotError, VerifyError
-    from projections.archive.restore_plan import CannotRestoreError
-    from projections.backup.errors import (
-        ArchiveBehindError,
-        BackupError,
-        BackupNotFoundError,
-        DamagedBackupError,
-    )
-    from projections.errors import (
-        HistoryUnavailableError,
-        LiveUnavailableError,
-        SchemaBusyError,
-        SinkUnavailableError,
-    )
-    from projections.live.generations import GenerationError
-    from projections.lock import LockedError, LockLostError
-    from projections.retention.errors import RetentionError
-    from projections.yaml_file import YamlFileError
-
-    codes: dict[type[BaseException], Exit] = {
-        CommandError: error.code if isinstance(error, CommandError) else Exit.FAILED,
-        SettingsError: Exit.USAGE,
-        UnknownTopicError: Exit.USAGE,
-        InvalidPositionError: Exit.USAGE,
-        InvalidEventError: Exit.REFUSED,
-        TopicMismatchError: Exit.REFUSED,
-        LetterNotFoundError: Exit.NOT_FOUND,
-        LogUnavailableError: Exit.UNAVAILABLE,
-        PartlyAppendedError: Exit.UNAVAILABLE,
-        LiveUnavailableError: Exit.UNAVAILABLE,
-        GenerationError: Exit.REFUSED,
-        LockedError: Exit.REFUSED,
-        LockLostError: Exit.FAILED,
-        SchemaBusyError: Exit.REFUSED,
-        RebuildError: Exit.REFUSED,
-        NotProvedError: Exit.FAILED,
-        MigrationError: Exit.REFUSED,
-        CanaryDiffersError: Exit.FAILED,
-        VerifyError: Exit.REFUSED,
-        BrokenSlotError: Exit.FAILED,
-        SinkUnavailableError: Exit.UNAVAILABLE,
-        HistoryUnavailableError: Exit.UNAVAILABLE,
-        YamlFileError: Exit.USAGE,
-        RetentionError: Exit.REFUSED,
-        CannotRestoreError: Exit.REFUSED,
-        BackupError: Exit.REFUSED,
-        BackupNotFoundError: Exit.NOT_FOUND,
-        ArchiveBehindError: Exit.UNAVAILABLE,
-        DamagedBackupError: Exit.FAILED,
-        EventsError: Exit.FAILED,
-        BrokenPipeError: Exit.OK,
-    }
-    return next((codes[kind] for kind in type(error).__mro__ if kind in codes), None)
+    if isinstance(error, CommandError):
+        return error.code
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((CODES[name] for name in names if name in CODES), None)
 
 
 def line_of(error: BaseException) -> str:

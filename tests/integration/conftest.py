@@ -1,4 +1,4 @@
-"""The log that the integration tests share: the embedded broker, or Apache Kafka with INTERLOCK_TEST_BROKER=kafka."""
+"""The servers that the integration tests share. The log is the embedded broker, or Apache Kafka with INTERLOCK_TEST_BROKER=kafka."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from embedded.broker import BrokerServer
+from embedded.chroma import ChromaServer
 from embedded.kafka import KafkaServer
+from embedded.postgres import PostgresServer
 from events.settings import LogSettings
 from tests.integration.log import delete_topics
 
@@ -72,6 +74,20 @@ def log_server(folder: Path) -> Broker:
 async def log_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """Bootstrap address of the broker that the whole run shares."""
     async with log_server(tmp_path_factory.mktemp("log")) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
+    """The PostgreSQL that the whole run shares; each test has a schema of its own in it."""
+    async with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The Chroma that the whole run shares; each test has collections of its own in it."""
+    async with ChromaServer(tmp_path_factory.mktemp("chroma")) as server:
         yield server.address
 
 

@@ -1,13 +1,12 @@
-"""One Chroma for all tests that only use it; each has collections of its own."""
+"""Collections of the shared Chroma, for the tests of the analytics."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
-from embedded.chroma import ChromaServer
 from projections.analytics.settings import AnalyticsSettings
 
 _PREFIXES = count(1)
@@ -23,13 +22,6 @@ def settings_at(url: str, **changed: object) -> AnalyticsSettings:
         "flush_after_s": 0.05,
     }
     return AnalyticsSettings.model_validate(values | changed)
-
-
-@pytest.fixture(scope="session")
-async def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The server that the whole run shares."""
-    async with ChromaServer(tmp_path_factory.mktemp("chroma")) as server:
-        yield server.address
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from embedded.postgres import PostgresServer
-from tests.integration.api.history_place import history_place, history_server
+from tests.integration.api.history_place import history_place
 from tests.integration.api.told import Told, some_calls
 from tests.integration.api.world import NOBODY, World, api_alone, settings_of, whole_world
 from tests.integration.live_server import LiveServer, live_server
@@ -21,13 +21,6 @@ async def api_live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Li
 
 
 @pytest.fixture(scope="session")
-async def history_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
-    """A PostgreSQL for all tests of the API that leave it alone."""
-    async with history_server(tmp_path_factory.mktemp("history")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 async def world(
     log_address: str, api_live: LiveServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
@@ -38,10 +31,10 @@ async def world(
 
 
 @pytest.fixture(scope="session")
-async def told(history_postgres: PostgresServer, api_live: LiveServer) -> AsyncIterator[Told]:
+async def told(postgres: PostgresServer, api_live: LiveServer) -> AsyncIterator[Told]:
     """A history with calls of three hours and a little of all else."""
     calls = some_calls(3_000)
-    async with history_place(history_postgres) as place:
+    async with history_place(postgres) as place:
         for start in range(0, len(calls), 500):
             await place.add(*calls[start : start + 500])
         settings = settings_of(NOBODY, api_live).model_copy(update={"history": place.settings})

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from embedded.postgres import PostgresServer
@@ -75,17 +74,6 @@ class HistoryPlace:
         if place not in self._next:
             self._next[place] = await self.sink.open(place)
         return self._next[place]
-
-
-@asynccontextmanager
-async def history_server(folder: Path) -> AsyncIterator[PostgresServer]:
-    """A started PostgreSQL; stopped at the end."""
-    server = PostgresServer(folder)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
 
 
 @asynccontextmanager

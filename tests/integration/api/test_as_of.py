@@ -57,7 +57,7 @@ async def breakers(world: World, provider: str, **query: str) -> dict[str, dict[
     return {one["deployment"]: {key: one[key] for key in one.keys() - MOVING} for one in found}
 
 
-async def test_breakers_as_of_now_are_the_live_ones(world: World, history_postgres: PostgresServer) -> None:
+async def test_breakers_as_of_now_are_the_live_ones(world: World, postgres: PostgresServer) -> None:
     """Tripped, gated by a 429, gated by a refused credential, forced, and untouched: all equal the live fold."""
     provider, tenant = new_name("provider"), new_name("tenant")
     policy = {"breaker_policy": {"consecutive_failures": 3}, "actor": "ann"}
@@ -88,7 +88,7 @@ async def test_breakers_as_of_now_are_the_live_ones(world: World, history_postgr
     assert live[f"{provider}/tripped@eu"]["state"] == "OPEN"
     assert live[f"{provider}/limited"]["gates"]["rate_limited_until"] is not None
     assert live[f"{provider}/refused"]["gates"]["credential_refused_as"] == "UNAUTHORIZED"
-    async with remembering(world, history_postgres) as found:
+    async with remembering(world, postgres) as found:
         as_of = now()
         assert await breakers(found, provider, as_of=as_of) == live
         one = await found.read(f"/v1/breakers/{provider}/tripped@eu", as_of=as_of)
@@ -98,7 +98,7 @@ async def test_breakers_as_of_now_are_the_live_ones(world: World, history_postgr
 
 
 async def test_a_breaker_is_shown_as_it_was_before_and_after_it_moved(
-    world: World, history_postgres: PostgresServer
+    world: World, postgres: PostgresServer
 ) -> None:
     """One microsecond before the transition it was closed, at its time it was open, and when that time is over half open."""
     provider, tenant = new_name("provider"), new_name("tenant")
@@ -106,7 +106,7 @@ async def test_a_breaker_is_shown_as_it_was_before_and_after_it_moved(
     await world.read(f"/v1/breakers/{provider}/gpt-4o", token)
     token = await world.sent(*(usage(tenant, outcome="TIMEOUT", provider=provider) for _ in range(5)))
     live = await world.read(f"/v1/breakers/{provider}/gpt-4o", token)
-    async with remembering(world, history_postgres) as found:
+    async with remembering(world, postgres) as found:
         history = await found.read(f"/v1/breakers/{provider}/gpt-4o/history")
         [opened] = history["items"]
         assert (opened["occurred_at"], opened["reason"]) == (live["since"], live["reason"])
@@ -121,7 +121,7 @@ def just_before(time_text: str) -> str:
     return format_time_us(parse_time_us(time_text) - 1)
 
 
-async def test_a_budget_is_shown_as_it_stood_then(world: World, history_postgres: PostgresServer) -> None:
+async def test_a_budget_is_shown_as_it_stood_then(world: World, postgres: PostgresServer) -> None:
     """With the limit of that time and what was spent by then; now it equals the live state."""
     tenant = new_name("tenant")
     path = f"/v1/budgets/{tenant}/search"
@@ -138,7 +138,7 @@ async def test_a_budget_is_shown_as_it_stood_then(world: World, history_postgres
     spent = await world.sent(usage(tenant, team="search", cost_usd="0.5"))
     live = await world.read(path, f"{limited},{spent}")
     assert (early["spent_usd"], live["spent_usd"]) == ("0.25", "0.75")
-    async with remembering(world, history_postgres) as found:
+    async with remembering(world, postgres) as found:
         for as_of, expected in ((then, early), (now(), live)):
             told = await found.read(path, as_of=as_of)
             assert {key: told[key] for key in told.keys() - {"at"}} == {

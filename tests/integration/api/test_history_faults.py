@@ -33,7 +33,7 @@ PATHS = (
 
 
 @pytest.fixture
-async def postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
+async def own_postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
     """A server of the test's own, to be killed."""
     server = PostgresServer(tmp_path / "postgres")
     await server.start()
@@ -72,21 +72,21 @@ async def test_without_a_history_its_routes_say_how_to_get_one(
 
 
 async def test_a_killed_postgres_is_503_and_its_return_200(
-    postgres: PostgresServer, api_live: LiveServer
+    own_postgres: PostgresServer, api_live: LiveServer
 ) -> None:
     """Reads that need no history go on meanwhile."""
-    async with history_place(postgres, query_timeout_s=2.0) as place:
+    async with history_place(own_postgres, query_timeout_s=2.0) as place:
         settings = settings_of(NOBODY, api_live).model_copy(update={"history": place.settings})
         async with api_alone(settings) as world:
             assert "tables are not there" in await unavailable(world, PATHS[0])
             await place.sink.open(PLACE)
             for path in PATHS[:3]:
                 assert (await asked(world, path)).status_code == 200
-            await postgres.kill()
+            await own_postgres.kill()
             for path in PATHS:
                 assert "away" in await unavailable(world, path)
             assert (await world.http.get("/v1/breakers")).status_code == 200
-            await postgres.start()
+            await own_postgres.start()
 
             async def back() -> bool:
                 return (await asked(world, PATHS[0])).status_code == 200
@@ -94,14 +94,16 @@ async def test_a_killed_postgres_is_503_and_its_return_200(
             await eventually(back)
 
 
-async def test_a_postgres_that_hangs_holds_nobody_up(postgres: PostgresServer, api_live: LiveServer) -> None:
+async def test_a_postgres_that_hangs_holds_nobody_up(
+    own_postgres: PostgresServer, api_live: LiveServer
+) -> None:
     """The answer is 503 within the timeouts of the settings, and 200 again once it goes on."""
-    async with history_place(postgres, query_timeout_s=1.0) as place:
+    async with history_place(own_postgres, query_timeout_s=1.0) as place:
         await place.sink.open(PLACE)
         settings = settings_of(NOBODY, api_live).model_copy(update={"history": place.settings})
         async with api_alone(settings) as world:
             assert (await asked(world, PATHS[0])).status_code == 200
-            process = psutil.Process(postgres.child.pid)
+            process = psutil.Process(own_postgres.child.pid)
             family = [process, *process.children()]
             for one in family:
                 one.send_signal(signal.SIGSTOP)

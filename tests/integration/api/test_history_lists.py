@@ -68,9 +68,9 @@ async def test_filters_narrow_a_listing(told: Told) -> None:
     assert expected
 
 
-async def test_pages_stay_whole_while_rows_come_in(history_postgres: PostgresServer, told: Told) -> None:
+async def test_pages_stay_whole_while_rows_come_in(postgres: PostgresServer, told: Told) -> None:
     """What was there at the first page is on exactly one page, although others arrive before, between and after."""
-    async with history_place(history_postgres) as place:
+    async with history_place(postgres) as place:
         there = some_calls(200)
         await place.add(*there)
         settings = told.world.settings.model_copy(update={"history": place.settings})

@@ -58,10 +58,10 @@ async def test_every_reference_of_the_document_leads_somewhere(world: World) -> 
 
 
 async def test_generated_requests_find_no_way_around_the_document(
-    world: World, history_postgres: PostgresServer, tmp_path: Path
+    world: World, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     """Whatever the document allows, and what it does not, of every route; Chroma is not there, which it allows for."""
-    async with history_place(history_postgres) as place:
+    async with history_place(postgres) as place:
         await place.sink.open(Partition("usage", 0))
         async with hasty(world, history=place.settings) as impatient:
             await hold_to_document(

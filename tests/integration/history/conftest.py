@@ -1,8 +1,6 @@
-"""The Postgres that the tests of the history share."""
+"""Schemas of the shared PostgreSQL, for the tests of the history."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,20 +8,13 @@ from embedded.postgres import PostgresServer
 from tests.integration.history.place import Place, place_on
 
 
-@pytest.fixture(scope="session")
-async def postgres_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Address of a server for the whole run."""
-    async with PostgresServer(tmp_path_factory.mktemp("history")) as server:
-        yield server.address
-
-
 @pytest.fixture
-def place(postgres_address: str) -> Place:
+def place(postgres: PostgresServer) -> Place:
     """A schema of the test's own, nothing in it."""
-    return place_on(postgres_address)
+    return place_on(postgres.address)
 
 
 @pytest.fixture
-def beside(postgres_address: str) -> Place:
+def beside(postgres: PostgresServer) -> Place:
     """Another one."""
-    return place_on(postgres_address)
+    return place_on(postgres.address)

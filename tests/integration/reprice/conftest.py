@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.history.conftest import place, postgres_address
+from tests.integration.history.conftest import place
 
-__all__ = ["place", "postgres_address"]
+__all__ = ["place"]

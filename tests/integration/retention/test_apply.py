@@ -36,11 +36,9 @@ QUARTER = "store: history\ntopics: [usage]\nolder_than: 90d\n"
 
 
 @pytest.fixture
-async def filled(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
-) -> AsyncIterator[Place]:
+async def filled(postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path) -> AsyncIterator[Place]:
     """Two hundred days of usage, in the history and in the archive."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         yield found
 
@@ -113,10 +111,10 @@ async def test_the_newest_are_kept_by_count(filled: Place) -> None:
 
 
 async def test_what_the_archive_does_not_hold_stays(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
 ) -> None:
     """Rows that are in the history and not yet in a closed segment are held back, with the reason; then they go."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.append(usage_over_months())
         await found.feed(found.history_sink)
         wanted = policies(QUARTER + "action: delete")
@@ -153,11 +151,9 @@ async def test_archived_means_read_back(filled: Place) -> None:
     assert await filled.rows() == before
 
 
-async def test_what_a_projection_has_not_consumed_stays(
-    filled: Place, retention_postgres: PostgresServer
-) -> None:
+async def test_what_a_projection_has_not_consumed_stays(filled: Place, postgres: PostgresServer) -> None:
     """A second store that was never fed keeps everything where it is, and is named."""
-    settings = HistorySettings(postgres_dsn=retention_postgres.address, schema_name="behind")
+    settings = HistorySettings(postgres_dsn=postgres.address, schema_name="behind")
     behind = HistorySink(settings, CODEC, filled.log)
     try:
         filled.more_sinks.append(behind)

@@ -24,11 +24,9 @@ pytestmark = pytest.mark.any_broker
 
 
 @pytest.fixture
-async def found(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
-) -> AsyncIterator[Place]:
+async def found(postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path) -> AsyncIterator[Place]:
     """Three small segments of usage in each partition that has any."""
-    async with place(retention_postgres, log_settings, tmp_path) as made:
+    async with place(postgres, log_settings, tmp_path) as made:
         for _ in range(3):
             await made.append([usage_at(0, tenant) for tenant in ("acme", "bank-1", "globex")])
             await made.feed(made.archive_sink)

@@ -32,9 +32,7 @@ def record(offset: int, days_ago: float, value: bytes) -> Record:
 
 
 @pytest.fixture
-async def found(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
-) -> AsyncIterator[Place]:
+async def found(postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path) -> AsyncIterator[Place]:
     """Bad records, and rows of 2101 and 2001, each appended long ago and just now; all of it archived but the last two."""
     late, early = (
         CODEC.encode(usage(occurred_at=YEAR_2101_US)),
@@ -43,7 +41,7 @@ async def found(
     values = [b"bad", late, early, b"bad", CODEC.encode(usage(occurred_at=YEAR_2101_US)), b"bad", b"bad"]
     ages = [200, 200, 200, 100, 1, 1, 100]
     records = [record(at, days, value) for at, (days, value) in enumerate(zip(ages, values, strict=True))]
-    async with place(retention_postgres, log_settings, tmp_path) as made:
+    async with place(postgres, log_settings, tmp_path) as made:
         for sink, whole in ((made.history_sink, records), (made.archive_sink, records[:5])):
             await sink.open(USAGE)
             await sink.write(USAGE, 0, whole)

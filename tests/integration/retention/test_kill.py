@@ -90,16 +90,16 @@ async def run_to_the_end(found: Place, wanted: Policies) -> None:
 
 
 async def test_killed_at_every_moment_and_run_again(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
 ) -> None:
     """Each run dies one moment later than the one before; what they leave together is what one whole run leaves."""
     wanted = policies(*POLICIES)
-    async with place(retention_postgres, log_settings, tmp_path / "whole") as whole:
+    async with place(postgres, log_settings, tmp_path / "whole") as whole:
         await whole.fill(usage_over_months())
         await run_to_the_end(whole, wanted)
         expected = await end_state(whole)
     other_log = log_settings.model_copy(update={"topic_prefix": f"{log_settings.topic_prefix}killed."})
-    async with place(retention_postgres, other_log, tmp_path / "killed") as found:
+    async with place(postgres, other_log, tmp_path / "killed") as found:
         await found.fill(usage_over_months())
         for dies_at in range(8):
             async with DyingPublisher(found.log, dies_at) as dying:
@@ -111,14 +111,14 @@ async def test_killed_at_every_moment_and_run_again(
 
 
 async def test_killed_between_export_and_delete(
-    retention_postgres: PostgresServer,
+    postgres: PostgresServer,
     log_settings: LogSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The file is there and the rows are too: the next run writes it anew, under the same name, and only then they go."""
     wanted = policies(POLICIES[0])
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         before = await found.rows()
 

@@ -50,10 +50,10 @@ async def plan_of(found: Place, settings: LiveSettings) -> Plan:
 
 
 async def test_the_live_store_has_to_have_folded_what_goes(
-    retention_postgres: PostgresServer, log_settings: LogSettings, live: LiveSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, live: LiveSettings, tmp_path: Path
 ) -> None:
     """A live store that was flushed holds everything back; once it has caught up, months go."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         plan = await plan_of(found, live)
         assert not plan.steps
@@ -63,10 +63,10 @@ async def test_the_live_store_has_to_have_folded_what_goes(
 
 
 async def test_a_generation_that_is_being_built_still_needs_the_log(
-    retention_postgres: PostgresServer, log_settings: LogSettings, live: LiveSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, live: LiveSettings, tmp_path: Path
 ) -> None:
     """Nothing goes before it has caught up too; and after a cut-over it is the one that is asked."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         await fold_all(found, live)
         second = live.model_copy(update={"generation": 2})

@@ -23,10 +23,10 @@ HISTORY = "store: history\ntopics: [usage]\nmore_than: 0\naction: delete"
 
 
 async def test_a_broker_that_cannot_cut_its_log_is_said_to(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
 ) -> None:
     """Where DeleteRecords is not known, the plan says so and the log and its archive stay; where it is, they are planned."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         plan = await found.plan(policies(LOG, ARCHIVE))
         if BROKER == "kafka":
@@ -38,10 +38,10 @@ async def test_a_broker_that_cannot_cut_its_log_is_said_to(
 
 @pytest.mark.kafka
 async def test_the_log_is_cut_up_to_what_is_archived_and_consumed(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
 ) -> None:
     """What came after the archive was closed stays on the log, however old; the rest goes, and a second plan is empty."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         ends = {one: span.end for one, span in (await held_by_log(found.log, ["usage"])).items()}
         await found.append(
@@ -61,10 +61,10 @@ async def test_the_log_is_cut_up_to_what_is_archived_and_consumed(
 
 @pytest.mark.kafka
 async def test_segments_go_once_nothing_needs_them(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
 ) -> None:
     """Rows of the history first, then the segments they lie in; the chain holds, and the sink goes on after it."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         for part in range(3):
             await found.fill(usage_over_months()[part::3])
         assert {type(step) for step in (await found.plan(policies(ARCHIVE))).steps} == set()
@@ -83,10 +83,10 @@ async def test_segments_go_once_nothing_needs_them(
 
 @pytest.mark.kafka
 async def test_the_log_is_cut_by_age(
-    retention_postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
+    postgres: PostgresServer, log_settings: LogSettings, tmp_path: Path
 ) -> None:
     """Only records older than the policy's age go: these are young, so none does."""
-    async with place(retention_postgres, log_settings, tmp_path) as found:
+    async with place(postgres, log_settings, tmp_path) as found:
         await found.fill(usage_over_months())
         wanted = policies("store: log\ntopics: [usage]\nolder_than: 1h\naction: delete")
         assert not (await found.plan(wanted)).steps

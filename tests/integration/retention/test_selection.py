@@ -56,9 +56,7 @@ def drawn_selection(draw: random.Random) -> Selection:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_sql_takes_the_rows_that_the_predicate_takes(
-    retention_postgres: PostgresServer, seed: int
-) -> None:
+async def test_sql_takes_the_rows_that_the_predicate_takes(postgres: PostgresServer, seed: int) -> None:
     """Three-valued logic, code point order, patterns with what LIKE finds special, and every boundary of a span."""
     draw = random.Random(seed)
     rows: list[dict[str, Any]] = [
@@ -74,7 +72,7 @@ async def test_sql_takes_the_rows_that_the_predicate_takes(
         }
         for number in range(120)
     ]
-    connection = await asyncpg.connect(retention_postgres.address)
+    connection = await asyncpg.connect(postgres.address)
     try:
         await connection.execute(
             "CREATE TEMP TABLE drawn (log_partition int, log_offset bigint, occurred_at timestamptz, "
