@@ -6,9 +6,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Test processes side by side, each with servers of its own; 0 is none beside pytest's. Files in the order of their folders:
-# the long ones come first and the many short ones last, so that all end at about the same time.
-JOBS ?= 2
+# Test processes side by side, each with servers of its own; 0 is none beside pytest's. A third of a test's time is spent waiting
+# for what has to take its time, as groups and sessions, so there is one more than a small machine has cores. Files in the order
+# of their folders: the long ones come first and the many short ones last, so that all end at about the same time.
+JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Where it is set, each of the many processes of a test compiles all of its modules anew.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,12 +22,22 @@ WITHIN_S = 30.0
 """How long a test waits for what it asserts: much longer than it takes, for the machine may be busy."""
 
 
+async def asked_again(asked_s: float) -> float:
+    """Pause after a question about what happens elsewhere: briefly where asking was quick, and never all of the processor is
+    left to asking. When the next is asked, by the clock of this process.
+    """
+    took_s = time.monotonic() - asked_s
+    await asyncio.sleep(min(max(0.005, 3 * took_s), 0.1))
+    return time.monotonic()
+
+
 async def eventually(condition: Callable[[], Awaitable[object]], within_s: float = WITHIN_S) -> None:
     """Returns once the condition holds; AssertionError when it does not in time."""
+    asked_s = time.monotonic()
     try:
         async with asyncio.timeout(within_s):
-            while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
-                await asyncio.sleep(0.005)
+            while not await condition():
+                asked_s = await asked_again(asked_s)
     except TimeoutError:
         raise AssertionError(f"{condition} did not hold within {within_s} s") from None
 

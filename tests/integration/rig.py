@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from projections.live.slots import TOPICS_OF_LEAD, Slot, slot_of
 from projections.live.spend import NOTHING, SpendDay, Spent, spend_id
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
+from tests.integration.live_server import asked_again
 from tests.integration.log import delete_topics
 from tests.raw_batches import produce
 from tests.simulation.cluster import Cluster
@@ -42,7 +44,6 @@ from tests.simulation.log import MemoryLog
 from tests.simulation.properties import PROPERTIES, Evidence
 
 FOLDED_WITHIN_S = 60.0
-ASK_EVERY_S = 0.02
 STOPPED_WITHIN_S = 30.0
 ANSWERED_WITHIN_S = 10.0
 _RIGS = count(1)
@@ -176,22 +177,20 @@ class Rig:
 
     async def folded(self, within_s: float = FOLDED_WITHIN_S) -> None:
         """Return when all of the log is folded and all that follows from it as well; AssertionError if not in time."""
-        left: list[str] = ["nothing was asked"]
+        left, asked_s = ["nothing was asked"], time.monotonic()
         try:
             async with asyncio.timeout(within_s):
-                while left:
-                    left = await self._left()
-                    await asyncio.sleep(ASK_EVERY_S if left else 0)
+                while left := await self._left():
+                    asked_s = await asked_again(asked_s)
         except TimeoutError:
             raise AssertionError(f"not folded within {within_s} s: {left}") from None
 
     async def folded_to(self, slot: Slot, topic: str, offset: int) -> None:
         """Return when a slot has folded a topic up to an offset, whatever the others do."""
         async with asyncio.timeout(FOLDED_WITHIN_S):
-            while True:
-                if (await self.store.checkpoints([slot]))[slot].next_offsets.get(topic, 0) >= offset:
-                    return
-                await asyncio.sleep(ASK_EVERY_S)
+            asked_s = time.monotonic()
+            while (await self.store.checkpoints([slot]))[slot].next_offsets.get(topic, 0) < offset:
+                asked_s = await asked_again(asked_s)
 
     async def _left(self) -> list[str]:
         try:
