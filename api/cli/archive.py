@@ -76,7 +76,7 @@ def verify(
 
     settings = load_settings()
     archive = archive_in(settings, folder)
-    verified, rebuilt = run(_verify(archive, settings, anew=rebuild))
+    verified, rebuilt = run(look_and_mend(archive, settings, anew=rebuild))
     if as_json:
         print_json(_as_json(verified, rebuilt))
     else:
@@ -114,9 +114,10 @@ def compact(folder: Folder = None, as_json: AsJson = False) -> None:
         raise CommandError("not everything could be merged", Exit.FAILED)
 
 
-async def _verify(
+async def look_and_mend(
     archive: ArchiveSettings, settings: Settings, *, anew: bool
 ) -> tuple[list[Verified], list[Rebuilt]]:
+    """Read all of it; when asked for, build anew what is damaged, and read it again."""
     from projections.archive.rebuild import rebuild as rebuild_all
 
     verified = await look_at(archive)
@@ -161,10 +162,15 @@ def _print_verified(verified: Sequence[Verified], rebuilt: Sequence[Rebuilt]) ->
     ]
     print_table(columns, cells, empty="the archive is empty")
     for done in rebuilt:
-        outcome = f"stays as it is: {done.refused}" if done.refused else "built anew out of the log"
-        say(f"{done.place}, offsets {done.first_offset} to before {done.next_offset}: {outcome}")
+        say(line_of_rebuilt(done))
     for finding in (finding for one in verified for finding in one.findings):
         say(f"{finding.fault}: {finding.file}: {finding.detail}")
+
+
+def line_of_rebuilt(done: Rebuilt) -> str:
+    """What became of a damaged range, in words."""
+    outcome = f"stays as it is: {done.refused}" if done.refused else "built anew out of the log"
+    return f"{done.place}, offsets {done.first_offset} to before {done.next_offset}: {outcome}"
 
 
 def archive_in(settings: Settings, folder: Path | None) -> ArchiveSettings:

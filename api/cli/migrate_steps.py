@@ -13,7 +13,7 @@ from api.cli.exits import CommandError, Exit, run
 from api.cli.garbage import collect_seldom
 from api.cli.migrate_parts import Asked, migrated
 from api.cli.output import remark
-from api.cli.verify_all import outcome_of, proofs_of
+from api.cli.verify_all import looks_at, outcome_of
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -116,8 +116,8 @@ class Doing:
     def _verified(self, *, must_be_equal: bool) -> Figures:
         """By the naive folds. Before, what differs is told and stops nothing: another fold says otherwise on purpose."""
         archive = self.asked.archive
-        proofs = proofs_of(self.settings, archive, archive)
-        outcomes = [outcome_of(one.value, "", proofs[one]) for one in self.rebuilt]
+        looks = looks_at(self.settings, archive, archive, repair=False)
+        outcomes = [outcome_of(one.value, "", looks[one]) for one in self.rebuilt]
         for one in outcomes:
             if one.found is not None:
                 remark(

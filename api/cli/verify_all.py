@@ -6,33 +6,33 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.archive import archive_in, look_at
+from api.cli.archive import archive_in, line_of_rebuilt, look_and_mend
 from api.cli.exits import CommandError, Exit, code_of, line_of, run
-from api.cli.output import AsJson, print_json, print_table, say
-from api.cli.verify_analytics import prove_analytics
-from api.cli.verify_history import prove_history
-from api.cli.verify_live import prove_live, slots_of
-from api.cli.verify_parts import differing, numbers_of, proved
+from api.cli.output import AsJson, print_json, print_table, remark, say
+from api.cli.verify_analytics import look_at_analytics
+from api.cli.verify_history import look_at_history
+from api.cli.verify_live import look_at_live, slots_of
+from api.cli.verify_parts import Compared, Looked, differing, numbers_of
 
 if TYPE_CHECKING:
     from api.settings import Settings
-    from projections.live.digest import Comparison
 
 SHOWN_OF_EACH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was compared, how many of it differ, and these in words."""
+    """What was compared, how many of it differ, and these in words; `repaired` is what did before."""
 
     compared: int
     unit: str
     differ: int
     differences: Sequence[str]
+    repaired: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,26 @@ class Outcome:
     why: str = ""
 
 
-def everything(context: typer.Context, *, as_json: AsJson = False) -> None:
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair", help="Set right what differs of each, while live traffic goes on, and verify again."
+    ),
+]
+
+
+def everything(context: typer.Context, *, repair: Repair = False, as_json: AsJson = False) -> None:
     """Prove that the projections are what the log says: the one that is named, else all that are configured and there."""
     if context.invoked_subcommand is not None:
-        if as_json:
-            raise CommandError(f"--json comes last: verify {context.invoked_subcommand} --json", Exit.USAGE)
+        if as_json or repair:
+            option = "--json" if as_json else "--repair"
+            raise CommandError(
+                f"{option} comes last: verify {context.invoked_subcommand} {option}", Exit.USAGE
+            )
         return
     from api.settings import load_settings
 
-    outcomes = _outcomes(load_settings())
+    outcomes = _outcomes(load_settings(), repair)
     _show(outcomes, as_json)
     failed = [one for one in outcomes if one.code is not Exit.OK]
     if failed:
@@ -67,7 +78,7 @@ def everything(context: typer.Context, *, as_json: AsJson = False) -> None:
         )
 
 
-def _outcomes(settings: Settings) -> list[Outcome]:
+def _outcomes(settings: Settings, repair: bool) -> list[Outcome]:
     """In the order in which a mistake spreads: what decides first."""
     folder, no_archive = _archive(settings)
     absent = {
@@ -75,21 +86,21 @@ def _outcomes(settings: Settings) -> list[Outcome]:
         "analytics": "" if settings.analytics.chroma_url else "INTERLOCK_ANALYTICS__CHROMA_URL is not set",
         "archive": no_archive,
     }
-    proofs = proofs_of(settings, None, folder) | {"archive": lambda: _archived(settings)}
-    return [outcome_of(name, absent.get(name, ""), prove) for name, prove in proofs.items()]
+    looks = looks_at(settings, None, folder, repair=repair) | {"archive": lambda: _archived(settings, repair)}
+    return [outcome_of(name, absent.get(name, ""), look) for name, look in looks.items()]
 
 
-def proofs_of(
-    settings: Settings, before_live: Path | None, before_analytics: Path | None
+def looks_at(
+    settings: Settings, before_live: Path | None, before_analytics: Path | None, *, repair: bool
 ) -> dict[str, Callable[[], Found]]:
     """What proves each projection; with the folder of an archive, by what the log no longer holds as well."""
     numbers = numbers_of(settings, None)
     slots = slots_of(numbers)
     return {
-        "live": lambda: _compared(proved(prove_live(settings, slots, before_live)).comparison, "keys"),
-        "history": lambda: _compared(proved(prove_history(settings, numbers)).comparison, "rows"),
+        "live": lambda: _compared(look_at_live(settings, slots, before_live, repair=repair), "keys"),
+        "history": lambda: _compared(look_at_history(settings, numbers, repair=repair), "rows"),
         "analytics": lambda: _compared(
-            proved(prove_analytics(settings, numbers, before_analytics)).comparison, "documents"
+            look_at_analytics(settings, numbers, before_analytics, repair=repair), "documents"
         ),
     }
 
@@ -119,18 +130,23 @@ def outcome_of(projection: str, absent: str, prove: Callable[[], Found]) -> Outc
     took_s = time.monotonic() - started_s
     if found.differ:
         return Outcome(projection, "DIFFERENT", Exit.FAILED, found, took_s)
-    return Outcome(projection, "equal", Exit.OK, found, took_s)
+    return Outcome(projection, "repaired" if found.repaired else "equal", Exit.OK, found, took_s)
 
 
-def _compared(comparison: Comparison, what: str) -> Found:
+def _compared(looked: Looked[Compared], what: str) -> Found:
+    comparison = looked.found.comparison
     keys = sum(digest.keys for digest in comparison.live.values())
-    return Found(keys, what, differing(comparison)[1], [str(one) for one in comparison.differences])
+    differences = [str(one) for one in comparison.differences]
+    return Found(keys, what, differing(comparison)[1], differences, looked.repaired)
 
 
-def _archived(settings: Settings) -> Found:
-    verified = run(look_at(archive_in(settings, None)))
+def _archived(settings: Settings, repair: bool) -> Found:
+    verified, rebuilt = run(look_and_mend(archive_in(settings, None), settings, anew=repair))
     findings = [f"{one.fault}: {one.file}: {one.detail}" for each in verified for one in each.findings]
-    return Found(sum(one.records for one in verified), "records", len(findings), findings)
+    repaired = [line_of_rebuilt(one) for one in rebuilt]
+    for line in repaired:
+        remark(line)
+    return Found(sum(one.records for one in verified), "records", len(findings), findings, repaired)
 
 
 def _show(outcomes: Sequence[Outcome], as_json: bool) -> None:
@@ -163,6 +179,7 @@ def _document(one: Outcome) -> dict[str, object]:
         "unit": one.found.unit if one.found else None,
         "differ": one.found.differ if one.found else None,
         "differences": list(one.found.differences[:SHOWN_OF_EACH]) if one.found else [],
+        "repaired": list(one.found.repaired) if one.found else [],
         "took_s": round(one.took_s, 3),
         "why": one.why or None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +13,13 @@ from api.cli.bar import counted
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError
 from api.cli.output import AsJson, print_facts, print_json
-from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace, proved
+from api.cli.verify_parts import Looked, Partitions, codec_of, differing, mended, numbers_of, pace, proved
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from processors.verify.analytics import AnalyticsProof
     from processors.verify.analytics_group import AnalyticsFound
+    from processors.verify.mended import Mended
 
 Archive = Annotated[
     Path | None,
@@ -25,46 +27,75 @@ Archive = Annotated[
 ]
 
 
-def analytics(partition: Partitions = None, *, archive: Archive = None, as_json: AsJson = False) -> None:
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair", help="Write the documents anew that differ, while the sink goes on, and verify again."
+    ),
+]
+
+
+def analytics(
+    partition: Partitions = None, *, archive: Archive = None, repair: Repair = False, as_json: AsJson = False
+) -> None:
     """Count the log a second time, naively, and compare every document in Chroma with it. Exit code 1 when one differs.
 
-    Nothing is written, and the sink goes on.
+    Nothing is written without --repair, and the sink goes on.
     """
     from api.settings import load_settings
 
     settings = load_settings()
     if archive is not None:
         archive_in(settings, archive)
-    found = proved(prove_analytics(settings, numbers_of(settings, partition), archive))
-    _show(found, as_json)
-    if not found.comparison.is_equal:
+    looked = look_at_analytics(settings, numbers_of(settings, partition), archive, repair=repair)
+    _show(looked, as_json)
+    if not looked.found.comparison.is_equal:
         raise CommandError(
-            "the analytics are not what the log says: to have them built anew, `interlock rebuild analytics`"
+            "the analytics are not what the log says: `interlock verify analytics --repair` writes anew what differs, "
+            "`interlock rebuild analytics` all of it beside the old ones"
         )
 
 
-async def prove_analytics(
-    settings: Settings, numbers: Sequence[int], archive: Path | None = None
-) -> AnalyticsFound:
+def look_at_analytics(
+    settings: Settings, numbers: Sequence[int], archive: Path | None, *, repair: bool
+) -> Looked[AnalyticsFound]:
+    """Compare these partitions; when asked for, set right what differs, and compare again."""
+    found = proved(_prove(settings, numbers, archive))
+    if not repair:
+        return Looked(found)
+    return mended(
+        found, lambda _: _repair(settings, numbers, archive), lambda _: _prove(settings, numbers, archive)
+    )
+
+
+async def _prove(settings: Settings, numbers: Sequence[int], archive: Path | None) -> AnalyticsFound:
     """Compare these partitions, with a bar on stderr."""
+    with counted("counting", "events") as moved:
+        return await (await _proof(settings, archive, moved)).verify(numbers)
+
+
+async def _repair(settings: Settings, numbers: Sequence[int], archive: Path | None) -> list[Mended]:
+    """Count them again, and write what differs."""
+    from processors.verify.repair_analytics import repair_analytics
+
+    with counted("repairing", "events") as moved:
+        return await repair_analytics(await _proof(settings, archive, moved), numbers)
+
+
+async def _proof(
+    settings: Settings, archive: Path | None, moved: Callable[[int, int, int], None]
+) -> AnalyticsProof:
     from processors.rebuild.archived_log import log_with
     from processors.verify.analytics import AnalyticsProof
     from projections.analytics.sets import live_set
 
-    live = await live_set(settings.analytics)
-    log = settings.log
-    with counted("counting", "events") as moved:
-        proof = AnalyticsProof(
-            log,
-            live,
-            codec_of(settings),
-            log_with(log, archive),
-            lambda done, total: moved(done, total, done),
-        )
-        return await proof.verify(numbers)
+    live, log = await live_set(settings.analytics), settings.log
+    reader = log_with(log, archive)
+    return AnalyticsProof(log, live, codec_of(settings), reader, lambda done, total: moved(done, total, done))
 
 
-def _show(found: AnalyticsFound, as_json: bool) -> None:
+def _show(looked: Looked[AnalyticsFound], as_json: bool) -> None:
+    found = looked.found
     if as_json:
         print_json(
             {
@@ -74,6 +105,7 @@ def _show(found: AnalyticsFound, as_json: bool) -> None:
                 "expired": found.expired,
                 "before_log": found.before_log,
                 "took_s": round(found.took_s, 3),
+                "repaired": list(looked.repaired),
             }
             | comparison_document(found.comparison, "log")
         )
@@ -88,6 +120,7 @@ def _show(found: AnalyticsFound, as_json: bool) -> None:
                 "before the log",
                 f"{found.before_log:,} documents that may tell of records which the log no longer holds",
             ),
+            ("repaired", len(looked.repaired) or None),
             differing(found.comparison),
         ]
     )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.bar import counted
-from api.cli.comparison import SHOWN_DIFFERENCES, comparison_document, print_comparison
+from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError
-from api.cli.output import AsJson, print_facts, print_json, remark
-from api.cli.verify_parts import Partitions, codec_of, differing, numbers_of, pace, proved
+from api.cli.output import AsJson, print_facts, print_json
+from api.cli.verify_parts import Looked, Partitions, codec_of, differing, mended, numbers_of, pace, proved
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -36,20 +36,28 @@ def live(partition: Partitions = None, *, repair: Repair = False, as_json: AsJso
     from api.settings import load_settings
 
     settings = load_settings()
-    slots = slots_of(numbers_of(settings, partition))
-    found = proved(prove_live(settings, slots))
-    if repair and not found.comparison.is_equal:
-        for difference in found.comparison.differences[:SHOWN_DIFFERENCES]:
-            remark(str(difference))
-        remark(f"folding anew: {', '.join(map(str, found.differing))}")
-        proved(_repair(settings, found.differing))
-        found = proved(prove_live(settings, found.differing))
-    _show(found, as_json)
+    looked = look_at_live(settings, slots_of(numbers_of(settings, partition)), repair=repair)
+    found = looked.found
+    _show(looked, as_json)
     if not found.comparison.is_equal:
         raise CommandError(
             f"the live state is not what the log says in {', '.join(map(str, found.differing))}: "
             "`interlock verify live --repair` folds these slots anew, `interlock rebuild live` all of them beside the old ones"
         )
+
+
+def look_at_live(
+    settings: Settings, slots: Sequence[Slot], archive: Path | None = None, *, repair: bool
+) -> Looked[Verified]:
+    """Compare these slots; when asked for, have those folded anew that differ, and compare these again."""
+    found = proved(_prove(settings, slots, archive))
+    if not repair:
+        return Looked(found)
+    return mended(
+        found,
+        lambda one: _repair(settings, one.differing),
+        lambda one: _prove(settings, one.differing, archive),
+    )
 
 
 def slots_of(numbers: Sequence[int]) -> list[Slot]:
@@ -59,7 +67,7 @@ def slots_of(numbers: Sequence[int]) -> list[Slot]:
     return [Slot(lead, number) for lead in TOPICS_OF_LEAD for number in numbers]
 
 
-async def prove_live(settings: Settings, slots: Sequence[Slot], archive: Path | None = None) -> Verified:
+async def _prove(settings: Settings, slots: Sequence[Slot], archive: Path | None = None) -> Verified:
     """Compare these slots, with a bar on stderr."""
     from processors.rebuild.archived_log import log_with
     from processors.rebuild.progress import Progress
@@ -71,22 +79,25 @@ async def prove_live(settings: Settings, slots: Sequence[Slot], archive: Path | 
         return await verify_live(log, live, codec, progress, slots, reader=log_with(log, archive))
 
 
-async def _repair(settings: Settings, slots: Sequence[Slot]) -> None:
+async def _repair(settings: Settings, slots: Sequence[Slot]) -> list[str]:
     from events.publisher import Publisher
     from processors.verify.repair import repair
 
     async with Publisher(settings.log, codec_of(settings)) as publisher:
         with counted("folding anew", "events") as moved:
             await repair(settings.live, publisher, slots, lambda done, total: moved(done, total, done))
+    return [f"{slot}: folded anew" for slot in slots]
 
 
-def _show(found: Verified, as_json: bool) -> None:
+def _show(looked: Looked[Verified], as_json: bool) -> None:
+    found = looked.found
     if as_json:
         print_json(
             {
                 "generation": found.generation,
                 "folded": found.records,
                 "took_s": round(found.took_s, 3),
+                "repaired": list(looked.repaired),
                 "vectors": {str(slot): dict(vector) for slot, vector in found.vectors.items()},
             }
             | comparison_document(found.comparison, "log")
@@ -98,6 +109,7 @@ def _show(found: Verified, as_json: bool) -> None:
             ("generation", found.generation),
             ("slots", len(found.vectors)),
             pace("folded", found.records, found.took_s),
+            ("repaired", len(looked.repaired) or None),
             differing(found.comparison),
         ]
     )

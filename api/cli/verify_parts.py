@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 import typer
 
+from api.cli.comparison import SHOWN_DIFFERENCES
 from api.cli.exits import CommandError, Exit, run
 from api.cli.garbage import collect_seldom
+from api.cli.output import remark
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -16,6 +19,25 @@ if TYPE_CHECKING:
     from projections.live.digest import Comparison
 
 T = TypeVar("T")
+
+
+class Compares(Protocol):
+    """What a proof has found."""
+
+    @property
+    def comparison(self) -> Comparison: ...
+
+
+Compared = TypeVar("Compared", bound=Compares)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(Generic[Compared]):
+    """What was found at last, and what was repaired before, in words."""
+
+    found: Compared
+    repaired: Sequence[str] = ()
+
 
 Partitions = Annotated[
     list[int] | None,
@@ -48,6 +70,34 @@ def codec_of(settings: Settings) -> Codec:
     collect_seldom()
     log = settings.log
     return open_codec(log)
+
+
+def mended(
+    found: Compared,
+    repair: Callable[[Compared], Coroutine[Any, Any, Iterable[object]]],
+    prove: Callable[[Compared], Coroutine[Any, Any, Compared]],
+    rounds: int = 1,
+) -> Looked[Compared]:
+    """Repair what differs and prove again, until nothing does or nothing more is done; what and how, on stderr."""
+    repaired: list[str] = []
+    for _ in range(rounds):
+        if found.comparison.is_equal:
+            break
+        _remark([str(one) for one in found.comparison.differences], "differ")
+        done = [str(one) for one in proved(repair(found))]
+        _remark(done, "were repaired")
+        if not done:
+            break
+        repaired += done
+        found = proved(prove(found))
+    return Looked(found, repaired)
+
+
+def _remark(lines: Sequence[str], what: str) -> None:
+    for line in lines[:SHOWN_DIFFERENCES]:
+        remark(line)
+    if len(lines) > SHOWN_DIFFERENCES:
+        remark(f"and {len(lines) - SHOWN_DIFFERENCES:,} more {what}")
 
 
 def pace(what: str, records: int, took_s: float) -> tuple[str, str]:

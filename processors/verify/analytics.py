@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from events.codec import Codec
@@ -50,6 +51,16 @@ class AnalyticsProof:
         """
         started_s = time.monotonic()
         found = AnalyticsFound()
+        async with aclosing(self.groups(numbers, found)) as groups:
+            async for _ in groups:
+                pass
+        found.took_s = time.monotonic() - started_s
+        return found
+
+    async def groups(
+        self, numbers: Collection[int], found: AnalyticsFound
+    ) -> AsyncGenerator[GroupProof, None]:
+        """Each group when it is proved. Errors as those of `verify`."""
         vectors = await asyncio.to_thread(vectors_of, self.analytics.embedding_folder)
         chroma = client(self.analytics, self.analytics.request_timeout_s)
         try:
@@ -68,11 +79,11 @@ class AnalyticsProof:
             for topics, collections in GROUPS:
                 for collection in collections:
                     await look(chroma, self.analytics, collection, vectors)
-                await GroupProof(means, topics, collections, found).prove()
+                group = GroupProof(means, topics, collections, found)
+                await group.prove()
+                yield group
         finally:
             await chroma.close()
-        found.took_s = time.monotonic() - started_s
-        return found
 
     async def _records(self, chroma: Chroma, numbers: Collection[int]) -> int:
         """How many will be folded, as far as that is known now."""

@@ -27,8 +27,8 @@ from projections.analytics.embedding import Vectors
 from projections.analytics.places import full_name
 from projections.analytics.retention import cutoffs_us
 from projections.analytics.settings import AnalyticsSettings
-from projections.analytics.windows import ASPECT_OF_TOPIC, US, Key
-from projections.live.digest import ANALYTICS_AND_LOG, Comparison
+from projections.analytics.windows import ASPECT_OF_TOPIC, US, Key, Window
+from projections.live.digest import ANALYTICS_AND_LOG, MOST_NAMED, Comparison
 
 COMPARED_AT_ONCE = 200
 CLOCKS_APART_US = 3_600 * US
@@ -76,12 +76,13 @@ class Means:
 
 @dataclass(slots=True)
 class GroupProof:
-    """Some topics, and the collections that are folded from them."""
+    """Some topics, and the collections that are folded from them. `differing` are the first documents that differ."""
 
     means: Means
     topics: Sequence[str]
     collections: Sequence[str]
     found: AnalyticsFound
+    differing: list[Verdict] = field(init=False, default_factory=list)
     _places: dict[Partition, PlaceProof] = field(init=False, default_factory=dict)
 
     async def prove(self) -> None:
@@ -110,6 +111,18 @@ class GroupProof:
         await self._fold_on()
         async for one, live, told in self._compared(self._verdicts(again, doubtful)):
             self.found.comparison.add(one.place, live, told)
+            if live != told and len(self.differing) < MOST_NAMED:
+                self.differing.append(one)
+
+    async def windows(self, ids: Collection[str]) -> dict[str, Window]:
+        """Those of these windows that the log tells of, by id, with all that any document may have by now."""
+        await self._fold_on()
+        return {
+            key.id: proof.furthest(key, window)
+            for proof in self._places.values()
+            for key, window in proof.windows()
+            if key.id in ids
+        }
 
     def _begun(self, place: Partition, checkpoint: int) -> PlaceProof:
         settings, means = self.means.analytics, self.means

@@ -64,6 +64,10 @@ class PlaceProof:
         for (aspect, second, *names), window in self.naive.windows.items():
             yield Key(Aspect(aspect), second * US, self.naive.window_s, *names), window
 
+    def furthest(self, key: Key, window: NaiveWindow) -> Window:
+        """The window with all that was folded: as far as any document may go."""
+        return Window(key, window.below(self.reach)[0], self.reach)
+
     def told(self, collection: str, key: Key, window: NaiveWindow, held: Stored | None) -> Draft | None:
         """The document of a window that has to be in a collection, `held` being the one that is."""
         if CARRIER[key.aspect] == collection:

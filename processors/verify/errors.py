@@ -25,3 +25,7 @@ class BegunAnewError(VerifyError):
 
 class NotFoldedError(VerifyError):
     """A slot was emptied, and no worker folds it anew."""
+
+
+class TakenBackError(VerifyError):
+    """The sink took a partition back again and again before it was repaired."""

@@ -6,6 +6,7 @@ All of a partition's rows are read in one snapshot with its checkpoint, so the s
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -19,18 +20,32 @@ from processors.verify.errors import OtherLogError
 from processors.verify.history_rows import EPOCH, Document, Snapshot, snapshot, time_us
 from processors.verify.naive.row import month_of, row_of
 from processors.verify.rollups import compare_rollups
+from projections.history.rollups import Bucket
 from projections.history.settings import HistorySettings
 from projections.history.tables import Table, derive_tables
 from projections.live.canonical import encode
-from projections.live.digest import HISTORY_AND_LOG, Comparison
+from projections.live.digest import HISTORY_AND_LOG, MOST_NAMED, Comparison
 
 KEPT_AT_LEAST_US = 86_400_000_000
 """Rows of events that are younger are never deleted by retention: a missing one is missing."""
+FOR_EVER_US = 2**63
+
+
+@dataclass(slots=True)
+class Wrong:
+    """What of one partition is not what the log says: offsets of rows and refused records, and buckets of rollups.
+
+    Of buckets that begin before `whole_from_us` the log or the table may lack rows, which the sums have.
+    """
+
+    offsets: set[int] = field(default_factory=set)
+    buckets: set[Bucket] = field(default_factory=set)
+    whole_from_us: int = 0
 
 
 @dataclass(slots=True)
 class HistoryFound:
-    """What comparing has found. `positions` is how far each partition was compared.
+    """What comparing has found. `positions` is how far each partition was compared, `wrong` has those that differ.
 
     `deleted` counts events older than all that their table holds: retention has taken their rows. `before_log` counts rows
     of records that the log no longer holds: nothing proves or refutes them. `duplicates` have no row of their own.
@@ -44,6 +59,7 @@ class HistoryFound:
     deleted: int = 0
     before_log: int = 0
     took_s: float = 0.0
+    wrong: defaultdict[Partition, Wrong] = field(default_factory=lambda: defaultdict(Wrong))
 
 
 @dataclass(slots=True)
@@ -76,11 +92,13 @@ class HistoryProof:
             }
             wanted = await _wanted(reader, checkpoints)
             total = sum(part.end - part.start for part in wanted.values())
-            tables = derive_tables(self.log.schemas_folder)
-            gone = 0
+            tables, whole_from_us = derive_tables(self.log.schemas_folder), dict[Partition, int]()
+            gone, ahead_us = 0, self.log.max_event_ahead_s * 1_000_000
             for place, part in sorted(wanted.items()):
                 table, before = tables[place.topic], found.deleted
-                proof = _PartitionProof(held, table, place, part, self.codec, self.log, found, young_us)
+                proof = _PartitionProof(
+                    held, table, place, part, self.codec, self.log, found, young_us, ahead_us
+                )
                 await proof.begin()
                 async with aclosing(reader.read(place.topic, {place.number: part})) as batches:
                     async for _, records in batches:
@@ -88,7 +106,7 @@ class HistoryProof:
                         found.records += len(records)
                         self.told(found.records, total)
                 await proof.end()
-                found.positions[place] = part.end
+                found.positions[place], whole_from_us[place] = part.end, proof.whole_from_us
                 if place.topic == "adjustments":
                     gone += part.start + found.deleted - before
             after = {"usage": await _summed_up_after(held, tables["usage"], young_us)}
@@ -96,7 +114,12 @@ class HistoryProof:
             later = await _summed_up_after(held, tables["adjustments"], young_us) if gone else after["usage"]
             after["adjustments"] = max(after["usage"], later)
             for place in (Partition(topic, number) for topic in after for number in numbers):
-                found.rollup_rows += await compare_rollups(held, place, after[place.topic], found.comparison)
+                compared, buckets = await compare_rollups(held, place, after[place.topic], found.comparison)
+                found.rollup_rows += compared
+                if buckets or place in found.wrong:
+                    wrong = found.wrong[place]
+                    wrong.buckets = buckets
+                    wrong.whole_from_us = max(time_us(after[place.topic]) + 1, whole_from_us.get(place, 0))
         found.took_s = time.monotonic() - started_s
         return found
 
@@ -128,7 +151,10 @@ async def _summed_up_after(held: Snapshot, usage: Table, young_us: int) -> datet
 
 @dataclass(slots=True)
 class _PartitionProof:
-    """One partition on its way through the proof: its records, and beside them its rows."""
+    """One partition on its way through the proof: its records, and beside them its rows.
+
+    All events of `whole_from_us` and later are on the log.
+    """
 
     held: Snapshot
     table: Table
@@ -138,6 +164,8 @@ class _PartitionProof:
     log: LogSettings
     found: HistoryFound
     young_us: int
+    ahead_us: int
+    whole_from_us: int = field(init=False, default=0)
     _columns: dict[str, str] = field(init=False)
     _rows: AsyncIterator[tuple[int, Document]] = field(init=False)
     _next: tuple[int, Document] | None = field(init=False, default=None)
@@ -151,6 +179,7 @@ class _PartitionProof:
         self._refused = await self.held.refused(self.place, start)
         oldest = await self.held.oldest(self.table)
         self._oldest_us = 0 if oldest is None else time_us(oldest)
+        self.whole_from_us = FOR_EVER_US if start else 0
         self.found.before_log += await self.held.rows_below(self.table, number, start)
         self._rows = self.held.rows(self.table, number, start)
         self._next = await anext(self._rows, None)
@@ -158,6 +187,8 @@ class _PartitionProof:
     async def take(self, records: Sequence[LogRecord]) -> None:
         """The next records of the log."""
         absent: dict[str, Document] = {}
+        if self.whole_from_us == FOR_EVER_US:
+            self.whole_from_us = records[0].timestamp * 1000 + self.ahead_us
         for record in records:
             row = row_of(self.place.topic, record, self.codec, self.log, self._columns)
             while self._next is not None and self._next[0] < record.offset:
@@ -211,6 +242,8 @@ class _PartitionProof:
 
     def _add(self, kind: str, offset: int, held: Document | None, told: Document | None) -> None:
         key = f"{kind}:{offset}"
+        if held != told and len(self.found.comparison.differences) < MOST_NAMED:
+            self.found.wrong[self.place].offsets.add(offset)
         self.found.comparison.add(
             str(self.place),
             {} if held is None else {key: encode(held)},

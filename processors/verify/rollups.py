@@ -11,7 +11,8 @@ from typing import Any
 
 from events.envelope import FAILURES, OutcomeKind
 from events.positions import Partition
-from processors.verify.history_rows import Snapshot
+from processors.verify.history_rows import Snapshot, time_us
+from projections.history.rollups import Bucket, Grain
 from projections.live.canonical import encode
 from projections.live.digest import Comparison
 
@@ -109,24 +110,27 @@ def _sql(topic: str, grain: str) -> str:
     """  # noqa: S608 - names of the code
 
 
-async def compare_rollups(held: Snapshot, place: Partition, after: datetime, comparison: Comparison) -> int:
+async def compare_rollups(
+    held: Snapshot, place: Partition, after: datetime, comparison: Comparison
+) -> tuple[int, set[Bucket]]:
     """Compare the rollups of a log partition of usage or adjustments that begin after an instant with its rows; how many
-    there are.
+    there are, and which differ.
 
     Only rows that differ are added to the comparison.
     """
-    compared, buckets = 0, first_latencies()
+    compared, latencies, differ = 0, first_latencies(), set[Bucket]()
     writer = place.number if place.topic == "usage" else -1 - place.number
     for grain in GRAINS:
         table = f"usage_by_{grain}"
         sides: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
-        found = await held.connection.fetch(_sql(place.topic, grain), place.number, after, buckets, writer)
+        found = await held.connection.fetch(_sql(place.topic, grain), place.number, after, latencies, writer)
         for row in found:
             name = "|".join(str(row[part]) for part in _KEY[1:])
             document: dict[str, Any] = {part: int(row[part]) for part in _SUMS}
             document["latency_sketch"] = row["sketch"]
             sides[row["side"] - 1][f"{table}:{row['bucket']:%Y-%m-%dT%H:%MZ}|{name}"] = encode(document)
+            differ.add((Grain[grain.upper()], time_us(row["bucket"])))
         comparison.add(str(place), *sides)
         counted = f"SELECT count(*) FROM {table} WHERE log_partition = $1 AND bucket > $2"  # noqa: S608 - a name of the code
         compared += await held.connection.fetchval(counted, writer, after)
-    return compared
+    return compared, differ

@@ -75,6 +75,16 @@ async def take_back(connection: Connection, place: Partition, end: int) -> None:
     )
 
 
+async def shut_out(connection: Connection, place: Partition) -> int:
+    """Fence whoever holds the partition, and lock its checkpoint until the transaction ends; its next offset."""
+    row = await connection.fetchrow(
+        "UPDATE checkpoints SET epoch = epoch + 1 WHERE topic = $1 AND partition = $2 RETURNING next_offset",
+        place.topic,
+        place.number,
+    )
+    return 0 if row is None else int(row["next_offset"])
+
+
 async def positions(connection: Connection) -> dict[Partition, int]:
     """The next offset of every partition that was ever taken."""
     rows = await connection.fetch("SELECT topic, partition, next_offset FROM checkpoints")

@@ -33,6 +33,9 @@ class Grain(Enum):
         return self.value[1]
 
 
+Bucket = tuple[Grain, int]
+"""A stretch of time that is summed up: its length, and its first microsecond."""
+
 Key = tuple[int, str, str, str, str, str]
 """Start of the bucket in microseconds, tenant, provider, model, region, user; what is absent is empty text."""
 
@@ -72,6 +75,11 @@ class Rollup:
 
 
 Rollups = dict[Key, Rollup]
+
+
+def buckets_of(time_us: int) -> set[Bucket]:
+    """Those that an instant lies in."""
+    return {(grain, time_us - time_us % grain.length_us) for grain in Grain}
 
 
 class UsageTally:
@@ -159,7 +167,7 @@ class AdjustedTally:
 Tally: TypeAlias = UsageTally | AdjustedTally
 
 TALLIES: dict[str, type[Tally]] = {"usage": UsageTally, "adjustments": AdjustedTally}
-"""By topic, what sums its rows; the other topics are not rolled up."""
+"""By topic, what sums its rows, by the first of its columns; the other topics are not rolled up."""
 
 
 def writer_of(place: Partition) -> int:

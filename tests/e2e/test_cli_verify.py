@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import asyncpg
 import orjson
 import pytest
 from redis.asyncio import Redis
@@ -49,6 +50,9 @@ async def test_a_user_finds_what_was_tampered_with_and_repairs_it(console: Conso
             [key] = [key async for key in client.scan_iter(match="*:breaker:openai/gpt-4o")]
             document = orjson.loads(str(await client.get(key)))
             await client.set(key, orjson.dumps(document | {"state": "CLOSED"}, option=orjson.OPT_SORT_KEYS))
+        postgres = await asyncpg.connect(up.addresses["history"])
+        await postgres.execute("UPDATE interlock.usage SET cost_nano_usd = 7")
+        await postgres.close()
         found = await console.run("verify", "live")
         assert found.code == 1
         assert "breaker:openai/gpt-4o: state is CLOSED live, OPEN by the log" in found.out
@@ -56,10 +60,16 @@ async def test_a_user_finds_what_was_tampered_with_and_repairs_it(console: Conso
         assert found.code == 1
         assert "live: health" in found.out
         assert "breaker:openai/gpt-4o: state is CLOSED live, OPEN by the log" in found.out
-        assert "live DIFFERENT: `interlock verify live` tells all of it" in found.err
-        repaired = await console.succeeds("verify", "live", "--repair", "--json")
-        assert repaired.json["equal"]
+        assert "live DIFFERENT, history DIFFERENT: `interlock verify live` tells all of it" in found.err
+        repaired = await console.succeeds("verify", "--repair", "--json")
+        done = {one["projection"]: (one["result"], one["repaired"]) for one in repaired.json["projections"]}
+        assert done["live"][0] == done["history"][0] == "repaired"
+        assert [line for line in done["live"][1] if line.endswith("folded anew")]
+        assert len([line for line in done["history"][1] if line.endswith("written anew")]) == len(events)
+        assert (done["analytics"], done["archive"]) == (("equal", []), ("equal", []))
         assert "state is CLOSED live, OPEN by the log" in repaired.err
+        assert "cost_nano_usd is 7 in the history, 500000000 by the log" in repaired.err
+        assert (await console.succeeds("verify", "history", "--json")).json["equal"]
         shown = await console.succeeds("breakers", "show", "openai/gpt-4o", "--json")
         assert shown.json["recorded_state"] == "OPEN"
         refused = await console.run("verify", "live", "--partition", "4096")
