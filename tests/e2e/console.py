@@ -17,6 +17,7 @@ import psutil
 
 from tests.integration.live_server import eventually
 
+CHECKOUT = Path(__file__).parents[2]
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 60.0
 COMMAND_WITHIN_S = 180.0
@@ -47,13 +48,15 @@ class Console:
 
     def _environment(self) -> dict[str, str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
-        return plain | self.environment
+        return plain | {"PYTHONPATH": str(CHECKOUT)} | self.environment
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(
+        self, *arguments: str, program: tuple[str, ...] | None = None
+    ) -> asyncio.subprocess.Process:
         """Start `interlock ...` with its output in pipes."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *self.program,
+            *(program or self.program),
             *arguments,
             cwd=self.folder,
             env=self._environment(),
@@ -62,9 +65,9 @@ class Console:
             stderr=asyncio.subprocess.PIPE,
         )
 
-    async def run(self, *arguments: str, stdin: bytes = b"") -> Ended:
+    async def run(self, *arguments: str, stdin: bytes = b"", program: tuple[str, ...] | None = None) -> Ended:
         """Run `interlock ...` to its end."""
-        process = await self.start(*arguments)
+        process = await self.start(*arguments, program=program)
         try:
             async with asyncio.timeout(COMMAND_WITHIN_S):
                 out, err = await process.communicate(stdin)
@@ -80,6 +83,13 @@ class Console:
         ended = await self.run(*arguments, stdin=stdin)
         assert ended.code == 0, f"{arguments}: {ended.code}\n{ended.out}\n{ended.err}"
         return ended
+
+    async def killed(self, moment: str, *arguments: str) -> None:
+        """Run `interlock ...` up to a moment of its own and no further: `before module:name`, `after module:Class.name 2`."""
+        when, call, *number = moment.split()
+        program = ("-m", "tests.killed")
+        ended = await self.run(when, call, *(number or ("1",)), *arguments, program=program)
+        assert ended.code == -signal.SIGKILL, f"{moment} never came: {ended.code}\n{ended.out}\n{ended.err}"
 
 
 @dataclass(slots=True)

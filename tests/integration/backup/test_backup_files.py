@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,19 +107,6 @@ def test_whatever_is_altered_is_found_and_named(archive: Path, store: BackupStor
     shutil.copytree(store.folder.with_name("other") / parent.id, store.folder / parent.id)
     [other] = Verifier(store).damage_of(child.id)
     assert other.fault is Fault.BROKEN_CHAIN
-
-
-async def test_a_killed_backup_is_none_and_leaves_nothing(archive: Path, store: BackupStore) -> None:
-    """SIGKILL after the first file: nothing is listed, and the next backup removes what lies about."""
-    argv = (sys.executable, "-m", "tests.integration.backup.killed", str(archive), str(store.folder), "30")
-    killed = await asyncio.create_subprocess_exec(*argv)
-    assert await asyncio.wait_for(killed.wait(), 30) == -signal.SIGKILL
-    assert store.ids() == []
-    [left] = [path for path in store.folder.iterdir() if path.is_dir()]
-    assert data_files(left / "archive")
-    backup = backed_up(archive, store, ends(30))
-    assert Verifier(store).damage_of(backup.id) == []
-    assert [path.name for path in store.folder.iterdir() if path.is_dir()] == [backup.id]
 
 
 def test_one_backup_is_made_at_a_time(archive: Path, store: BackupStore) -> None:

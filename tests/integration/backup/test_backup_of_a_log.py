@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +24,7 @@ from tests.integration.archive.archiving import append_events, archive_log, sett
 from tests.integration.backup.site import backed_up, ends
 from tests.integration.conftest import LogSettingsFactory
 from tests.integration.log import CODEC
-from tests.integration.restore.site import FIRST, SECOND, archived, console
+from tests.integration.restore.site import FIRST, SECOND, SEND, archived, console
 
 DERIVED_WITHIN_S = 30
 
@@ -75,18 +72,16 @@ async def test_a_backup_put_back_is_the_log_at_its_point(
 async def test_a_killed_restore_of_a_backup_goes_on(log_settings: LogSettings, tmp_path: Path) -> None:
     """SIGKILL amid the appends, and the command again: every record below the point once, none beyond it."""
     store = BackupStore(tmp_path / "backups")
-    await archived(tmp_path / "archive", range(6_000), places=(FIRST, SECOND), at_once=500)
-    backup = backed_up(tmp_path / "archive", store, ends(5_700, 5_999))
+    await archived(tmp_path / "archive", range(1_000), places=(FIRST, SECOND), at_once=100)
+    backed_up(tmp_path / "archive", store, ends(950, 999))
     operator = console(tmp_path, log_settings)
-    held = str(store.archive_of(backup.id))
-    argv = (sys.executable, "-m", "tests.integration.restore.killed", held, "2000")
-    killed = await asyncio.create_subprocess_exec(*argv, env={**os.environ, **operator.environment})
-    assert await asyncio.wait_for(killed.wait(), 30) == -signal.SIGKILL
+    command = ("backup", "restore", "--from", "backups", "--json")
+    await operator.killed(f"after {SEND} 5", *command)
     left = sum((await LogReader(log_settings).ends("usage")).values())
-    assert 2_000 <= left < 11_699
-    done = (await operator.succeeds("backup", "restore", "--from", "backups", "--json")).json
-    assert (done["appended"], done["equal"]) == (11_699 - left, True)
-    assert await LogReader(log_settings).ends("usage") == {0: 5_700, 1: 5_999}
+    assert 500 <= left < 1_949
+    done = (await operator.succeeds(*command)).json
+    assert (done["appended"], done["equal"]) == (1_949 - left, True)
+    assert await LogReader(log_settings).ends("usage") == {0: 950, 1: 999}
 
 
 async def test_a_point_has_the_source_of_all_that_is_derived(log: LogSettings) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.history.conftest import place, postgres_address
 from tests.integration.live_server import LiveServer, live_server
 from tests.integration.rebuild.site import history
 from tests.integration.rig import Rig, settings_of_worker
@@ -25,3 +26,6 @@ async def rig(log_address: str, server: LiveServer) -> AsyncIterator[Rig]:
     async with Rig(settings_of_worker(log_address), server.settings()) as opened, opened.worker():
         await history(opened)
         yield opened
+
+
+__all__ = ["place", "postgres_address", "rig", "server"]

@@ -17,6 +17,8 @@ from tests.integration.log import CODEC, usage
 BEGAN_MS = 1_700_000_000_000
 VALUE = CODEC.encode(usage())
 FIRST, SECOND = Partition("usage", 0), Partition("usage", 1)
+SEND = "projections.archive.restore:_Restoring._send"
+"""What appends a batch, for commands that are killed there."""
 
 
 async def archived(
