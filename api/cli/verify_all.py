@@ -73,7 +73,7 @@ def everything(context: typer.Context, *, repair: Repair = False, as_json: AsJso
         codes = {one.code for one in failed}
         raise CommandError(
             f"{', '.join(f'{one.projection} {one.result}' for one in failed)}: "
-            f"`interlock verify {failed[0].projection}` tells all of it",
+            f"`interlock verify {failed[0].projection}` tells all of it, `interlock verify --repair` sets right what differs",
             Exit.FAILED if Exit.FAILED in codes else max(codes),
         )
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from events.reader import LogReader, Range
 from processors.verify.history import HistoryFound, HistoryProof
 from processors.verify.mended import Mended
 from processors.verify.repair_history import HistoryRepair
@@ -32,9 +33,9 @@ async def rig(log_address: str) -> AsyncIterator[Rig]:
         yield opened
 
 
-async def verified(rig: Rig, place: Place) -> HistoryFound:
+async def verified(rig: Rig, place: Place, reader: LogReader | None = None) -> HistoryFound:
     """Compare all partitions."""
-    proof = HistoryProof(rig.log, place.settings, rig.codec, lambda *_: None)
+    proof = HistoryProof(rig.log, place.settings, rig.codec, lambda *_: None, reader)
     return await proof.verify(range(rig.log.partitions))
 
 
@@ -117,3 +118,37 @@ async def test_sums_whose_rows_retention_took_are_left_alone(rig: Rig, place: Pl
     assert await place.ask(sums) == before
     assert await wrong(rig, place) == []
     assert await place.value("SELECT count(*) FROM usage WHERE \"user\" LIKE 'old-%'") == 2
+
+
+class Begun(LogReader):
+    """Of a log that has lost the first record of each partition."""
+
+    async def ranges(self, topic: str) -> dict[int, Range]:
+        """Without what is lost."""
+        held = await super().ranges(topic)
+        return {number: Range(min(one.start + 1, one.end), one.end) for number, one in held.items()}
+
+
+async def test_of_a_log_whose_start_is_gone_rows_are_mended_and_sums_only_where_it_proves_them(
+    rig: Rig, place: Place
+) -> None:
+    """What happened before a lost record may have had rows that are gone by now: its sums stay, and stay named."""
+    after_us = now_us() + (rig.log.max_event_ahead_s + 3_600) * 1_000_000
+    await write(rig, place)
+    await place.ask("UPDATE usage SET cost_nano_usd = 77 WHERE \"user\" = 'tampered'")
+    await place.ask("UPDATE usage_by_hour SET calls = calls + 1")
+    found = await verified(rig, place, Begun(rig.log))
+    sums = [one for one in found.wrong if found.wrong[one].buckets]
+    assert sums
+    assert all(now_us() < found.wrong[one].whole_from_us < after_us for one in sums)
+    before = await place.ask('SELECT * FROM usage_by_hour ORDER BY bucket, tenant, model, region, "user"')
+    done = await HistoryRepair(rig.log, place.settings, rig.codec).repair(found.wrong)
+    assert {one.done for one in done} <= {"written anew"}
+    assert (
+        await place.ask('SELECT * FROM usage_by_hour ORDER BY bucket, tenant, model, region, "user"')
+        == before
+    )
+    assert await place.value("SELECT cost_nano_usd FROM usage WHERE \"user\" = 'tampered'") == 7
+    left = await wrong(rig, place)
+    assert left
+    assert not [one for one in left if "usage_by_hour" not in one]
