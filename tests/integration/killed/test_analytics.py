@@ -42,7 +42,6 @@ async def test_a_repair_killed_at_each_of_its_steps(
         console = Console(tmp_path, environment_of("LOG", rig.log) | environment_of("ANALYTICS", settings))
         repair = ("verify", "analytics", "--repair", "--json")
         for moment in (
-            "after projections.analytics.checkpoints:Checkpoints.take",
             "after projections.analytics.chroma:Chroma.delete",
             "after processors.verify.repair_analytics:_GroupRepair._write",
         ):

@@ -47,10 +47,8 @@ async def test_a_backup_killed_at_each_of_its_steps_is_whole_or_none(
     create = ("backup", "create", "--to", "backups", "--archive", "archive", "--keep", "1", "--json")
     for moment, backups in (
         (f"after {PUT}", 0),
-        (f"before {STORE}.finish", 0),
         (f"after {STORE}.finish", 1),
-        (f"before {STORE}.remove", 2),
-        ("before shutil:rmtree", 2),
+        ("before shutil:rmtree", 1),
     ):
         await operator.killed(moment, *create)
         assert len(store.ids()) == backups, moment
@@ -58,13 +56,12 @@ async def test_a_backup_killed_at_each_of_its_steps_is_whole_or_none(
     made = (await operator.succeeds(*create)).json
     assert store.ids() == [made["id"]]
     assert sorted(path.name for path in store.folder.iterdir()) == [made["id"], "lock"]
-    await operator.succeeds("backup", "verify", "--from", "backups")
 
 
 async def test_a_restore_killed_at_each_of_its_steps_goes_on(
     log: LogSettings, make_log_settings: LogSettingsFactory, tmp_path: Path
 ) -> None:
-    """Amid the appends, while it proves what lies there and what it has put back, and before the group is told."""
+    """Amid the appends, while it proves what it has put back, and before the group is told."""
     async with GroupOffsets(log) as groups:
         await groups.commit(log.group_id, {FIRST: 7})
     operator = console(tmp_path, log)
@@ -74,7 +71,6 @@ async def test_a_restore_killed_at_each_of_its_steps_goes_on(
     restore = ("backup", "restore", "--from", "backups", "--json")
     for moment in (
         f"after {SEND} 2",
-        "before projections.archive.restore_proof:prove 1",
         "before projections.archive.restore_proof:prove 2",
         "before projections.backup.restore:tell_group",
     ):
@@ -102,7 +98,6 @@ async def test_an_archive_that_is_being_merged_is_whole_at_each_step(tmp_path: P
     compact = ("archive", "compact", "--folder", "archive")
     for moment in (
         f"after {PUT}",
-        f"before {SHELF}.replace",
         f"after {SHELF}.replace",
         f"after {SHELF}.forget",
         "after projections.archive.files:discard",

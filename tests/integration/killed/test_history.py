@@ -66,7 +66,6 @@ async def test_a_repair_killed_within_and_between_its_transactions(
     before = await places_that_differ(rig, place)
     repair = ("verify", "history", "--repair", "--json")
     for moment in (
-        "after projections.history.checkpoints:shut_out",
         "before projections.history.write_again:_sum_up",
         "after projections.history.write_again:Rewriter.write",
     ):

@@ -66,12 +66,11 @@ async def tamper(rig: Rig) -> None:
                 )
 
 
-async def test_a_repair_killed_while_slots_are_sealed_emptied_and_folded(rig: Rig, console: Console) -> None:
+async def test_a_repair_killed_while_slots_are_emptied_and_folded(rig: Rig, console: Console) -> None:
     """The workers fold what was emptied, decide nothing again, and what is still wrong is repaired by the next."""
     repair = ("verify", "live", "--repair", "--json")
     decided = {topic: await rig.events(topic) for topic in ("breakers", "alerts")}
     for moment in (
-        "after projections.live.store:LiveStore.seal",
         "after projections.live.store:LiveStore.wipe",
         "before processors.verify.repair:_folded",
     ):
