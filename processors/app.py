@@ -101,7 +101,7 @@ async def run_worker(
         def acknowledge(topic: str, partition: int, offset: int) -> None:
             consumer_of(app).acknowledge(TP(log.full_name(topic), partition), offset)
 
-        ports = Ports(log, store, publisher, LogReader(log), owner, committed, acknowledge)
+        ports = Ports(log, codec, store, publisher, LogReader(log), owner, committed, acknowledge)
 
         def past_of(slot: Slot) -> Past:
             return Past(log, codec, ports.reader, slot.partition)

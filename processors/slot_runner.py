@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 
+from events.catalogue import TOPICS
+from events.codec import Codec
 from events.dead_letters import letters_of
 from events.envelope import Event
+from events.errors import InvalidEventError
 from events.positions import Partition, Position, vector_of
 from events.publisher import Encoded
 from events.reader import LogReader, Range
@@ -76,6 +80,7 @@ class Ports:
     """What a runner needs of the world."""
 
     settings: LogSettings
+    codec: Codec
     store: LiveStore
     publisher: Appends
     reader: LogReader
@@ -128,7 +133,7 @@ class SlotRunner:
             await until_done(
                 "live", lambda: self.ports.store.check(lease)
             )  # asking the log may have taken long
-        await self._publish(lease.outbox)
+        await self._publish(lease.outbox, await until_done("log", lambda: self._decided_before(lease.outbox)))
         for topic, on_log in held.items():
             if self._next[topic] < on_log.start == on_log.end:
                 await self._pass_over(topic, on_log.end)
@@ -323,11 +328,34 @@ class SlotRunner:
             await self.check()
         await self._publish(outbox)
 
-    async def _publish(self, outbox: Sequence[OutboxEntry]) -> None:
+    async def _decided_before(self, outbox: Sequence[OutboxEntry]) -> frozenset[bytes]:
+        """Decisions of an outbox that the log has already, by whoever: of each version the first counts, so no second is told."""
+        topic, found = TOPICS[DECISIONS], set[str]()
+        wanted = {
+            entry.value: self.ports.codec.decode(topic, entry.value).event_id
+            for entry in outbox
+            if entry.topic == DECISIONS
+        }
+        if wanted:
+            held = {self.slot.partition: await self._range(DECISIONS)}
+            async for _, records in self.ports.reader.read(DECISIONS, held):
+                for record in records:
+                    with suppress(InvalidEventError):
+                        found.add(self.ports.codec.decode(topic, record.value).event_id)
+        return frozenset(value for value, event_id in wanted.items() if event_id in found)
+
+    async def _publish(self, outbox: Sequence[OutboxEntry], told: frozenset[bytes] = frozenset()) -> None:
+        """Append what is not `told` already, and note that all of it is on the log."""
         if not outbox:
             return
-        records = [Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms) for entry in outbox]
-        positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
+        records = [
+            Encoded(entry.topic, entry.key, entry.value, entry.timestamp_ms)
+            for entry in outbox
+            if entry.value not in told
+        ]
+        positions = []
+        if records:
+            positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
         self._note_decisions([one.offset for one in positions if one.topic == DECISIONS])
         hints = self._hints(positions)
         await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))

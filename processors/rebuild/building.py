@@ -117,7 +117,7 @@ class Building:
         async def unknown(topic: str, partition: int) -> int:
             raise AssertionError(f"{topic}-{partition} has no target")
 
-        ports = Ports(self.log, new, judge, self.reader, token, unknown, lambda *_: None)
+        ports = Ports(self.log, self.codec, new, judge, self.reader, token, unknown, lambda *_: None)
         factories = fold_factories(pasts.__getitem__, new)
         pace = Pace(self.options.max_events_per_s)
         return {

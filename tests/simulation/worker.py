@@ -70,7 +70,14 @@ class Worker:
         publisher = MemoryPublisher(site.log, site.codec, process, site.random, twice)
         reader = MemoryReader(site.log, process, site.random)
         self._ports = Ports(
-            site.settings, store, publisher, reader, process.name, self._committed, self._acknowledge
+            site.settings,
+            site.codec,
+            store,
+            publisher,
+            reader,
+            process.name,
+            self._committed,
+            self._acknowledge,
         )
 
     @property
