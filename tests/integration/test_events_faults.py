@@ -21,6 +21,7 @@ from events.reader import LogReader, Range
 from events.settings import LogSettings
 from tests.integration.conftest import Broker, log_server
 from tests.integration.log import CODEC, begun, everything, until, until_it_works, usage
+from tests.integration.stopped import stop
 
 BOUND_S = 1.5
 SLACK_S = 20.0
@@ -80,7 +81,7 @@ async def test_a_broker_that_hangs_is_unavailable_within_the_bound(
     """It accepts connections and answers nothing; once it goes on, so do the appends."""
     async with Publisher(settings, CODEC) as publisher:
         await publisher.append([usage()])
-        server.child.send(signal.SIGSTOP)
+        await stop(server.child)
         try:
             async with asyncio.timeout(BOUND_S + SLACK_S):
                 with pytest.raises(LogUnavailableError):
@@ -108,7 +109,7 @@ async def test_an_append_under_way_ends_when_the_publisher_closes(
     """Nobody waits for ever on a publisher that is gone."""
     publisher = Publisher(settings, CODEC)
     await publisher.__aenter__()
-    server.child.send(signal.SIGSTOP)
+    await stop(server.child)
     try:
         append = begun(publisher.append([usage()]))
         await until(lambda: publisher.in_flight_events)

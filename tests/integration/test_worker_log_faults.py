@@ -14,6 +14,7 @@ from projections.live.slots import Slot
 from tests.integration.conftest import log_server
 from tests.integration.live_server import LiveServer, eventually, live_server
 from tests.integration.rig import Rig, settings_of_worker
+from tests.integration.stopped import stop
 from tests.integration.traffic import Traffic, traffic, usage
 
 Broker = BrokerServer | KafkaServer
@@ -57,7 +58,7 @@ async def has_been_away(gateway: Traffic) -> None:
 @asynccontextmanager
 async def asleep(broker: Broker) -> AsyncIterator[None]:
     """It keeps its connections and answers nothing, then all at once."""
-    broker.child.send(signal.SIGSTOP)
+    await stop(broker.child)
     try:
         yield
     finally:

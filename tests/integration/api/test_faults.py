@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from api.cli.exits import Exit
@@ -27,8 +26,9 @@ from projections.live.store import LiveStore
 from tests.cloud_events import usage
 from tests.integration.api.world import World, api_alone, new_name, settings_of, worker
 from tests.integration.conftest import log_server
-from tests.integration.live_server import LiveServer, eventually, live_server, until
+from tests.integration.live_server import LiveServer, eventually, live_server
 from tests.integration.registry_server import registry_server
+from tests.integration.stopped import stop
 
 WAITS_S = 3.0
 BOUND_S = 20.0
@@ -126,7 +126,7 @@ async def test_a_status_without_a_log_waits_once(place: Place, tmp_path: Path) -
     await create_topics(settings.log)
     async with api_alone(settings) as world:
         assert (await world.http.get("/v1/status")).json()["problems"] == []
-        place.log.child.send(signal.SIGSTOP)
+        await stop(place.log.child)
         status = (await bounded(world.http.get("/v1/status"))).json()
         assert (status["log_ends"], len(status["problems"])) == (None, 3)
         place.log.child.send(signal.SIGCONT)
@@ -228,9 +228,8 @@ async def test_a_full_buffer_is_429_with_a_time_to_come_back(place: Place) -> No
     log = settings.log.model_copy(update={"max_in_flight_events": 1, "request_timeout_s": 10.0})
     async with api_alone(settings.model_copy(update={"log": log})) as world:
         await world.sent(usage())
-        place.log.child.send(signal.SIGSTOP)
+        await stop(place.log.child)
         try:
-            await until(lambda: psutil.Process(place.log.child.pid).status() == psutil.STATUS_STOPPED)
             both = {asyncio.create_task(world.send(usage())) for _ in range(2)}
             done, taken = await asyncio.wait(both, timeout=BOUND_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
