@@ -7,6 +7,7 @@ import typer
 from api.cli import (
     analytics,
     archive,
+    backfill,
     backtest,
     backup,
     breakers,
@@ -65,6 +66,7 @@ app.command("restore")(restore.restore)
 app.add_typer(retention.app, name="retention")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(rebuild.app, name="rebuild")
+app.command("backfill", epilog=backfill.EXAMPLES)(backfill.backfill)
 app.add_typer(verify.app, name="verify")
 app.add_typer(generations.app, name="generations")
 app.add_typer(migrate.app, name="migrate")

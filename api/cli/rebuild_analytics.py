@@ -82,7 +82,7 @@ def _show_plan(plan: AnalyticsPlan, as_json: bool) -> None:
     else:
         print_store_plan(plan.store)
         print_facts([("set", plan.number), ("live now", f"set {plan.sets.live}")])
-    raise_refusals(plan.store)
+    raise_refusals(plan.store.refusals)
 
 
 def _plan_document(plan: AnalyticsPlan) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _show_plan(plan: StorePlan, as_json: bool) -> None:
         print_json(store_plan_document(plan))
     else:
         print_store_plan(plan)
-    raise_refusals(plan)
+    raise_refusals(plan.refusals)
 
 
 def _show(settings: Settings, outcome: HistoryOutcome, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -88,12 +88,12 @@ def print_store_plan(plan: StorePlan) -> None:
     )
 
 
-def raise_refusals(plan: StorePlan) -> None:
-    """The first reason why it cannot be carried out is raised, the others are said."""
-    for refusal in plan.refusals[1:]:
+def raise_refusals(refusals: Sequence[Exception]) -> None:
+    """The first reason why a plan cannot be carried out is raised, the others are said."""
+    for refusal in refusals[1:]:
         remark(str(refusal))
-    if plan.refusals:
-        raise plan.refusals[0]
+    if refusals:
+        raise refusals[0]
 
 
 def store_plan_document(plan: StorePlan) -> dict[str, Any]:

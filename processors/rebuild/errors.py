@@ -1,4 +1,4 @@
-"""Why a rebuild stops. In each case the live generation stays live, and what was built can be resumed or dropped."""
+"""Why a rebuild or a backfill stops. What is live stays live, and what was done can be gone on with."""
 
 from __future__ import annotations
 
@@ -41,3 +41,11 @@ class NoWayBackError(RebuildError):
 
 class NotProvedError(RebuildError):
     """What was built is not what the log says."""
+
+
+class NothingToFillError(RebuildError):
+    """There is no projection yet of which a part could be filled."""
+
+
+class RowsGoneError(RebuildError):
+    """Sums are to be made of rows that may be gone."""

@@ -106,7 +106,7 @@ class HistoryRebuild(StoreRebuild):
         built = {} if self.options.anew else await schemas.positions(schemas.built)
         live = await schemas.positions(schemas.live)
         parts = await parts_of_store(TOPICS, self.straight, self.archived, built, live)
-        refusals = _other_log(parts, live)
+        refusals = other_log(parts, live)
         return plan_store(self.options, parts, NOMINAL_RECORDS_PER_S, resumed=bool(built), refusals=refusals)
 
     async def _proof(self) -> HistoryFound:
@@ -131,7 +131,8 @@ class HistoryRebuild(StoreRebuild):
             return still_s, await both.months()
 
 
-def _other_log(parts: Sequence[StorePart], live: Mapping[Partition, int]) -> Iterator[LogEndsEarlyError]:
+def other_log(parts: Sequence[StorePart], live: Mapping[Partition, int]) -> Iterator[LogEndsEarlyError]:
+    """Why this is not the log that the history was written from, if it is not."""
     ends = {part.place: part.on_log.end for part in parts}
     for place, reach in live.items():
         if reach > ends.get(place, 0):

@@ -20,6 +20,7 @@ from processors.verify.errors import OtherLogError
 from processors.verify.history_rows import EPOCH, Document, Snapshot, snapshot, time_us
 from processors.verify.naive.row import month_of, row_of
 from processors.verify.rollups import compare_rollups
+from projections.history.excerpt import Excerpt
 from projections.history.rollups import Bucket
 from projections.history.settings import HistorySettings
 from projections.history.tables import Table, derive_tables
@@ -62,9 +63,18 @@ class HistoryFound:
     wrong: defaultdict[Partition, Wrong] = field(default_factory=lambda: defaultdict(Wrong))
 
 
+@dataclass(frozen=True, slots=True)
+class OnlyOf:
+    """A part of the history: rows of these partitions' records from an offset on, and rollups if wished, of an excerpt."""
+
+    excerpt: Excerpt
+    starts: Mapping[Partition, int]
+    rollups: bool
+
+
 @dataclass(slots=True)
 class HistoryProof:
-    """`told` is called with (done, total) records.
+    """`told` is called with (done, total) records. `only` proves a part.
 
     `reader` reads the log otherwise than straight. Retention has taken no events that happened since `kept_since_us`; None:
     since a day ago.
@@ -76,6 +86,7 @@ class HistoryProof:
     told: Callable[[int, int], None]
     reader: LogReader | None = None
     kept_since_us: int | None = None
+    only: OnlyOf | None = None
 
     async def verify(self, numbers: Sequence[int]) -> HistoryFound:
         """Compare every row of these partitions of all topics. OtherLogError when the log ends before the history."""
@@ -84,20 +95,21 @@ class HistoryProof:
         young_us = self.kept_since_us
         if young_us is None:
             young_us = time.time_ns() // 1000 - KEPT_AT_LEAST_US
+        excerpt = None if self.only is None else self.only.excerpt
         async with snapshot(self.history) as held:
             checkpoints = {
                 place: offset
                 for place, offset in (await held.checkpoints()).items()
-                if place.number in numbers
+                if place.number in numbers and (self.only is None or place in self.only.starts)
             }
-            wanted = await _wanted(reader, checkpoints)
+            wanted = await _wanted(reader, checkpoints, {} if self.only is None else self.only.starts)
             total = sum(part.end - part.start for part in wanted.values())
             tables, whole_from_us = derive_tables(self.log.schemas_folder), dict[Partition, int]()
             gone, ahead_us = 0, self.log.max_event_ahead_s * 1_000_000
             for place, part in sorted(wanted.items()):
                 table, before = tables[place.topic], found.deleted
                 proof = _PartitionProof(
-                    held, table, place, part, self.codec, self.log, found, young_us, ahead_us
+                    held, table, place, part, self.codec, self.log, found, young_us, ahead_us, excerpt
                 )
                 await proof.begin()
                 async with aclosing(reader.read(place.topic, {place.number: part})) as batches:
@@ -109,22 +121,30 @@ class HistoryProof:
                 found.positions[place], whole_from_us[place] = part.end, proof.whole_from_us
                 if place.topic == "adjustments":
                     gone += part.start + found.deleted - before
-            after = {"usage": await _summed_up_after(held, tables["usage"], young_us)}
-            # Adjustments are younger than what they are about, and go later.
-            later = await _summed_up_after(held, tables["adjustments"], young_us) if gone else after["usage"]
-            after["adjustments"] = max(after["usage"], later)
+            if self.only is None:
+                after = {"usage": await _summed_up_after(held, tables["usage"], young_us)}
+                # Adjustments are younger than what they are about, and go later.
+                later = (
+                    await _summed_up_after(held, tables["adjustments"], young_us) if gone else after["usage"]
+                )
+                after["adjustments"] = max(after["usage"], later)
+            else:
+                after = {"usage": EPOCH} if self.only.rollups else {}
             for place in (Partition(topic, number) for topic in after for number in numbers):
-                compared, buckets = await compare_rollups(held, place, after[place.topic], found.comparison)
+                since = after[place.topic]
+                compared, buckets = await compare_rollups(held, place, since, found.comparison, excerpt)
                 found.rollup_rows += compared
                 if buckets or place in found.wrong:
                     wrong = found.wrong[place]
                     wrong.buckets = buckets
-                    wrong.whole_from_us = max(time_us(after[place.topic]) + 1, whole_from_us.get(place, 0))
+                    wrong.whole_from_us = max(time_us(since) + 1, whole_from_us.get(place, 0))
         found.took_s = time.monotonic() - started_s
         return found
 
 
-async def _wanted(reader: LogReader, checkpoints: Mapping[Partition, int]) -> dict[Partition, Range]:
+async def _wanted(
+    reader: LogReader, checkpoints: Mapping[Partition, int], starts: Mapping[Partition, int]
+) -> dict[Partition, Range]:
     """What of the log each partition's rows have to be compared with."""
     wanted = {}
     for topic in sorted({place.topic for place in checkpoints}):
@@ -138,7 +158,7 @@ async def _wanted(reader: LogReader, checkpoints: Mapping[Partition, int]) -> di
                     f"the history holds {place} up to {end}, and the log ends at {on_log.end}: it is another log "
                     "(docs/runbooks.md, Broker lost)"
                 )
-            wanted[place] = Range(min(on_log.start, end), end)
+            wanted[place] = Range(min(max(on_log.start, starts.get(place, 0)), end), end)
     return wanted
 
 
@@ -165,6 +185,7 @@ class _PartitionProof:
     found: HistoryFound
     young_us: int
     ahead_us: int
+    excerpt: Excerpt | None
     whole_from_us: int = field(init=False, default=0)
     _columns: dict[str, str] = field(init=False)
     _rows: AsyncIterator[tuple[int, Document]] = field(init=False)
@@ -180,8 +201,9 @@ class _PartitionProof:
         oldest = await self.held.oldest(self.table)
         self._oldest_us = 0 if oldest is None else time_us(oldest)
         self.whole_from_us = FOR_EVER_US if start else 0
-        self.found.before_log += await self.held.rows_below(self.table, number, start)
-        self._rows = self.held.rows(self.table, number, start)
+        if self.excerpt is None:
+            self.found.before_log += await self.held.rows_below(self.table, number, start)
+        self._rows = self.held.rows(self.table, number, start, self.excerpt)
         self._next = await anext(self._rows, None)
 
     async def take(self, records: Sequence[LogRecord]) -> None:
@@ -195,6 +217,8 @@ class _PartitionProof:
                 await self._held_next(None)
             if self._next is not None and self._next[0] == record.offset:
                 await self._held_next(row)
+            elif not self._is_asked(row, record):
+                self._refused.pop(record.offset, None)
             elif row is None or self._refused.get(record.offset, b"") == record.value:
                 self._judge_refused(record)
             elif row["event_id"] in absent:
@@ -210,6 +234,15 @@ class _PartitionProof:
             await self._held_next(None)
         for offset in self._refused:
             self._add(f"refused {self.place.topic}", offset, {"offset": offset}, None)
+
+    def _is_asked(self, row: Document | None, record: LogRecord) -> bool:
+        """Whether a record belongs to the excerpt; one that is no event does by its own time, and is nobody's."""
+        excerpt = self.excerpt
+        if excerpt is None:
+            return True
+        if row is None:
+            return excerpt.is_of_all and excerpt.happened(record.timestamp * 1000)
+        return excerpt.holds(row)
 
     async def _held_next(self, told: Document | None) -> None:
         """Compare the next row with what the log says of its offset."""

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from events.positions import Partition
+from projections.history.excerpt import Excerpt
 from projections.history.session import Session, session_of
 from projections.history.settings import HistorySettings
 from projections.history.tables import Column, Table
@@ -42,12 +43,18 @@ class Snapshot:
         )
         return {row["log_offset"]: row["value"] for row in rows}
 
-    async def rows(self, table: Table, number: int, start: int) -> AsyncIterator[tuple[int, Document]]:
-        """Offset and document of each row of a log partition from an offset on, by offset."""
+    async def rows(
+        self, table: Table, number: int, start: int, excerpt: Excerpt | None
+    ) -> AsyncIterator[tuple[int, Document]]:
+        """Offset and document of each row of a log partition from an offset on, by offset; of an excerpt, if one is asked."""
         names = ", ".join(f'"{name}"' for name in table.column_names)
-        sql = f"SELECT {names} FROM {table.name} WHERE log_partition = $1 AND log_offset >= $2 ORDER BY log_offset"  # noqa: S608
+        asked, more = ("TRUE", ()) if excerpt is None else excerpt.where("occurred_at", 3)
+        sql = (
+            f"SELECT {names} FROM {table.name} WHERE log_partition = $1 AND log_offset >= $2 AND {asked} "  # noqa: S608
+            "ORDER BY log_offset"
+        )
         plain = [(column.name, _plain(column)) for column in table.columns]
-        async for row in self.connection.cursor(sql, number, start, prefetch=ROWS_AT_ONCE):
+        async for row in self.connection.cursor(sql, number, start, *more, prefetch=ROWS_AT_ONCE):
             yield (
                 row["log_offset"],
                 {name: None if row[name] is None else spell(row[name]) for name, spell in plain},

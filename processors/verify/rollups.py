@@ -12,6 +12,7 @@ from typing import Any
 from events.envelope import FAILURES, OutcomeKind
 from events.positions import Partition
 from processors.verify.history_rows import Snapshot, time_us
+from projections.history.excerpt import Excerpt
 from projections.history.rollups import Bucket, Grain
 from projections.live.canonical import encode
 from projections.live.digest import Comparison
@@ -78,8 +79,8 @@ def first_latencies() -> list[int]:
     return [floor(Fraction(26, 25) ** (bucket - 2)) + 1 for bucket in range(1, LAST_BUCKET + 1)]
 
 
-def _sql(topic: str, grain: str) -> str:
-    """Rows of both sides that are not alike: `side` 1 is the rollup, 2 the sum of the rows."""
+def _sql(topic: str, grain: str, of_buckets: str, of_rows: str) -> str:
+    """Rows of both sides that are not alike: `side` 1 is the rollup, 2 the sum of the rows; where these conditions hold."""
     rows = _ROWS[topic]
     key = ", ".join(f'"{name}"' for name in _KEY)
     sums = ", ".join(f'"{name}"' for name in _SUMS)
@@ -92,12 +93,12 @@ def _sql(topic: str, grain: str) -> str:
     return f"""
         WITH held AS (
             SELECT {key}, {widened}, {_SPELLED} AS sketch FROM usage_by_{grain}
-            WHERE log_partition = $4 AND bucket > $2
+            WHERE log_partition = $4 AND bucket > $2 AND {of_buckets}
         ), part AS (
             SELECT {bucket} AS bucket, tenant, provider, model,
                 coalesce(region, '') AS region, coalesce("user", '') AS "user",
                 width_bucket({rows.latency}, $3::bigint[]) AS at, {parts}
-            FROM {topic} WHERE log_partition = $1 AND {bucket} > $2
+            FROM {topic} WHERE log_partition = $1 AND {bucket} > $2 AND {of_rows}
             GROUP BY 1, 2, 3, 4, 5, 6, 7
         ), told AS (
             SELECT {key}, {summed}, {rows.sketch} AS sketch FROM part GROUP BY {key}
@@ -111,26 +112,31 @@ def _sql(topic: str, grain: str) -> str:
 
 
 async def compare_rollups(
-    held: Snapshot, place: Partition, after: datetime, comparison: Comparison
+    held: Snapshot, place: Partition, after: datetime, comparison: Comparison, excerpt: Excerpt | None = None
 ) -> tuple[int, set[Bucket]]:
     """Compare the rollups of a log partition of usage or adjustments that begin after an instant with its rows; how many
     there are, and which differ.
 
-    Only rows that differ are added to the comparison.
+    Of an excerpt of whole days, if one is given. Only rows that differ are added to the comparison.
     """
     compared, latencies, differ = 0, first_latencies(), set[Bucket]()
+    of_buckets, of_rows, counted_of = "TRUE", "TRUE", "TRUE"
+    asked: tuple[object, ...] = ()
+    if excerpt is not None:
+        (of_buckets, asked), (of_rows, _) = excerpt.where("bucket", 5), excerpt.where("occurred_at", 5)
+        counted_of, _ = excerpt.where("bucket", 3)
     writer = place.number if place.topic == "usage" else -1 - place.number
     for grain in GRAINS:
         table = f"usage_by_{grain}"
         sides: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
-        found = await held.connection.fetch(_sql(place.topic, grain), place.number, after, latencies, writer)
-        for row in found:
+        sql = _sql(place.topic, grain, of_buckets, of_rows)
+        for row in await held.connection.fetch(sql, place.number, after, latencies, writer, *asked):
             name = "|".join(str(row[part]) for part in _KEY[1:])
             document: dict[str, Any] = {part: int(row[part]) for part in _SUMS}
             document["latency_sketch"] = row["sketch"]
             sides[row["side"] - 1][f"{table}:{row['bucket']:%Y-%m-%dT%H:%MZ}|{name}"] = encode(document)
             differ.add((Grain[grain.upper()], time_us(row["bucket"])))
         comparison.add(str(place), *sides)
-        counted = f"SELECT count(*) FROM {table} WHERE log_partition = $1 AND bucket > $2"  # noqa: S608 - a name of the code
-        compared += await held.connection.fetchval(counted, writer, after)
+        counted = f"SELECT count(*) FROM {table} WHERE log_partition = $1 AND bucket > $2 AND {counted_of}"  # noqa: S608
+        compared += await held.connection.fetchval(counted, writer, after, *asked)
     return compared, differ

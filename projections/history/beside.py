@@ -1,6 +1,6 @@
 """Schemas of the history beside the live one: the one that is built, and the one that was live before.
 
-Who holds a `Beside` is alone in building and switching: an advisory lock of its session says so, and ends with the session.
+Who holds a `Beside` is alone in building, switching and filling: an advisory lock of its session says so, and ends with the session.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from projections.history.grants import grant_alike
 from projections.history.migrations import migrate
 from projections.history.session import AWAY, Session, session_of
 from projections.history.settings import HistorySettings
+from projections.history.tables import table_name
 from projections.made_with import MadeWith
 
 _REBUILD = (
@@ -83,6 +84,16 @@ class Beside:
             return {}
         rows = await self.session.fetch(f'SELECT topic, partition, next_offset FROM "{schema}".checkpoints')
         return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def appended_us(self, place: Partition, offset: int) -> int | None:
+        """When a record was appended, microseconds, if the live history has it as a row or refused."""
+        found = await self.session.fetchval(
+            f'SELECT appended_at FROM "{self.live}".{table_name(place.topic)} WHERE log_partition = $2 AND log_offset = $3 '
+            f'UNION ALL SELECT appended_at FROM "{self.live}".refused '
+            "WHERE topic = $1 AND log_partition = $2 AND log_offset = $3",
+            *(place.topic, place.number, offset),
+        )
+        return None if found is None else int(found.timestamp() * 1_000_000)
 
     async def made_with(self, schema: str) -> MadeWith | None:
         """What a schema was begun with; None when there is no history of that name."""
@@ -165,11 +176,14 @@ class Beside:
 
 
 @asynccontextmanager
-async def beside(settings: HistorySettings) -> AsyncIterator[Beside]:
-    """Be the one who builds and switches. SchemaBusyError when somebody else does, SinkUnavailableError without Postgres."""
+async def beside(settings: HistorySettings, command: str = "rebuild") -> AsyncIterator[Beside]:
+    """Be the one who builds, switches or fills. SchemaBusyError when somebody else does, who is told `command`.
+
+    SinkUnavailableError without Postgres.
+    """
     key = crc32(settings.schema_name.encode()) >> 1
     async with session_of(
-        settings, f"interlock-rebuild, process {os.getpid()} on {socket.gethostname()}"
+        settings, f"interlock-{command}, process {os.getpid()} on {socket.gethostname()}"
     ) as session:
         if not await session.fetchval("SELECT pg_try_advisory_lock($1::integer, $2::integer)", _REBUILD, key):
             holder = await session.fetchrow(_HOLDER, _REBUILD, key)

@@ -65,6 +65,15 @@ async def advance(connection: Connection, place: Partition, start: int, tip: Tip
     raise StaleCheckpointError(f"the history of {place} {held}, not at {start} with epoch {epoch}")
 
 
+async def fence(connection: Connection, place: Partition) -> None:
+    """Whoever holds the partition waits until the transaction ends, is refused then, and opens it anew."""
+    await connection.execute(
+        "UPDATE checkpoints SET epoch = epoch + 1 WHERE topic = $1 AND partition = $2",
+        place.topic,
+        place.number,
+    )
+
+
 async def take_back(connection: Connection, place: Partition, end: int) -> None:
     """Put the checkpoint back to an offset before it; whoever held the partition is fenced."""
     await connection.execute(

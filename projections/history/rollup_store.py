@@ -6,10 +6,11 @@ remembered is what is stored. Sums and sketches are merged here, where that cost
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import asyncpg
 import numpy as np
 import orjson
 
@@ -34,10 +35,19 @@ def _quoted(names: Sequence[str]) -> str:
 _KEY = _quoted((*KEY_COLUMNS, "log_partition"))
 _SET = ", ".join(f'"{name}" = excluded."{name}"' for name in (*SUM_COLUMNS, "latency_sketch"))
 _TIME = "timestamptz 'epoch' + bucket * interval '1 microsecond'"
-_SELECT = {
-    grain: f"SELECT {_quoted(_GIVEN)} FROM {grain.table} JOIN (SELECT {_TIME} AS bucket, {_quoted(KEY_COLUMNS[1:])} "
+_WANTED = (
+    f"(SELECT {_TIME} AS bucket, {_quoted(KEY_COLUMNS[1:])} "
     f"FROM unnest({', '.join(f'${at}::{sql_type}[]' for at, sql_type in enumerate(_TYPES[:6], start=2))}) "
-    f"AS given ({_quoted(KEY_COLUMNS)})) AS wanted USING ({_quoted(KEY_COLUMNS)}) WHERE log_partition = $1"
+    f"AS given ({_quoted(KEY_COLUMNS)})) AS wanted"
+)
+_SELECT = {
+    grain: f"SELECT {_quoted(_GIVEN)} FROM {grain.table} JOIN {_WANTED} USING ({_quoted(KEY_COLUMNS)}) "
+    "WHERE log_partition = $1"
+    for grain in Grain
+}
+_DELETE = {
+    grain: f"DELETE FROM {grain.table} AS held USING {_WANTED} WHERE log_partition = $1 AND "
+    + " AND ".join(f'held."{name}" = wanted."{name}"' for name in KEY_COLUMNS)
     for grain in Grain
 }
 
@@ -62,6 +72,25 @@ def _upsert(grain: Grain, nothing: frozenset[int]) -> str:
         f"INSERT INTO {grain.table} (log_partition, {_quoted(_GIVEN)}) SELECT $1::integer, {_TIME}, {told} "
         f"FROM unnest({arrays}) AS given ({names}) ON CONFLICT ({_KEY}) DO UPDATE SET {_SET}"
     )
+
+
+async def stored_in(
+    connection: Connection, grain: Grain, partition: int, buckets: tuple[str, tuple[object, ...]]
+) -> Rollups:
+    """What is stored of a log partition, where a condition on rollups holds; its arguments begin with $2."""
+    condition, arguments = buckets
+    sql = f"SELECT {_quoted(_GIVEN)} FROM {grain.table} WHERE log_partition = $1 AND {condition}"
+    return _rollups_of(await connection.fetch(sql, partition, *arguments))
+
+
+def _rollups_of(rows: Iterable[asyncpg.Record]) -> Rollups:
+    """Rows of a rollup's table."""
+    return {
+        (row["bucket"], *(row[name] for name in KEY_COLUMNS[1:])): Rollup(
+            [row[name] for name in SUM_COLUMNS], decode(row["latency_sketch"])
+        )
+        for row in rows
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +150,16 @@ class RollupStore:
         if self._current.used > self.kept // 2:
             self._previous, self._current = self._current, RollupMemory()
 
+    async def put(self, connection: Connection, by_grain: Mapping[Grain, Sums]) -> None:
+        """Write sums as they are, whatever is stored. Of a store that remembers nothing."""
+        self.count(by_grain)
+        self._unread = {}
+        await self.write(connection)
+
+    async def remove(self, connection: Connection, grain: Grain, keys: Sequence[Key]) -> None:
+        """Rows that sum up no call. Of a store that remembers nothing."""
+        await connection.execute(_DELETE[grain], self.partition, *zip(*keys, strict=True))
+
     def _places(self, grain: Grain, keys: Sequence[Key]) -> Ints:
         current, previous = self._current.places[grain], self._previous.places[grain]
         touched = self._touched.setdefault(grain, {})
@@ -138,12 +177,7 @@ class RollupStore:
 
     async def _read(self, connection: Connection, grain: Grain, keys: Sequence[Key]) -> None:
         """Add what is stored of rows that were not remembered."""
-        stored: Rollups = {
-            (row["bucket"], *(row[name] for name in KEY_COLUMNS[1:])): Rollup(
-                [row[name] for name in SUM_COLUMNS], decode(row["latency_sketch"])
-            )
-            for row in await connection.fetch(_SELECT[grain], self.partition, *zip(*keys, strict=True))
-        }
+        stored = _rollups_of(await connection.fetch(_SELECT[grain], self.partition, *zip(*keys, strict=True)))
         if stored:
             self._current.add(self._places(grain, list(stored)), columns_of(stored))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,16 @@ def columns_of(rollups: Rollups) -> Sums:
         for row, one in enumerate(rollups.values())
         for bucket, count in one.latencies.items()
     ]
-    sums = [[max(-MAX_BIGINT, min(MAX_BIGINT, value)) for value in one.sums] for one in rollups.values()]
+    sums = [bounded(one.sums) for one in rollups.values()]
     rows, buckets, counts = np.array(entries, np.int64).reshape(-1, 3).T
     return Sums(list(rollups), np.array(sums, np.int64).reshape(-1, len(SUM_COLUMNS)), rows, buckets, counts)
+
+
+def bounded(sums: Sequence[int]) -> list[int]:
+    """As they are stored."""
+    if min(sums) >= -MAX_BIGINT and max(sums) <= MAX_BIGINT:
+        return list(sums)
+    return [max(-MAX_BIGINT, min(MAX_BIGINT, value)) for value in sums]
 
 
 def every_grain(by_minute: Rollups) -> dict[Grain, Sums]:

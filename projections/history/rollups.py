@@ -200,9 +200,15 @@ def coarser(rollups: Rollups, grain: Grain) -> Rollups:
     merged: Rollups = {}
     for (start_us, *caller), rollup in rollups.items():
         key: Key = (start_us - start_us % grain.length_us, *caller)  # type: ignore[assignment]
-        held = merged.get(key)
-        if held is None:
-            merged[key] = rollup.copy()
-        else:
-            held.add(rollup)
+        merge(merged, {key: rollup})
     return merged
+
+
+def merge(held: Rollups, more: Rollups) -> None:
+    """Count into the first what the second has counted."""
+    for key, rollup in more.items():
+        mine = held.get(key)
+        if mine is None:
+            held[key] = rollup.copy()
+        else:
+            mine.add(rollup)

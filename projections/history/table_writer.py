@@ -14,7 +14,7 @@ from events.reader import LogRecord
 from projections.history.database import Connection
 from projections.history.rows import NUL_STAND_IN, Batch, Row, RowReader
 
-_STAGE = "incoming"
+STAGE = "incoming"
 BAD_VALUES = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -42,7 +42,7 @@ class TableWriter:
         self._table = reader.table
         columns = ", ".join(f'"{name}"' for name in self._table.column_names)
         self._unstage = (
-            f"INSERT INTO {self._table.name} ({columns}) SELECT {columns} FROM {_STAGE} ORDER BY log_offset "
+            f"INSERT INTO {self._table.name} ({columns}) SELECT {columns} FROM {STAGE} ORDER BY log_offset "
             "ON CONFLICT DO NOTHING RETURNING log_offset"
         )
 
@@ -74,7 +74,7 @@ class TableWriter:
                 batch.refused.append(Refused(records[row[self._reader.offset_at]], error))
             else:
                 rows.setdefault(self._reader.event_id_of(cleaned), cleaned)
-        await connection.execute(f"CREATE TEMP TABLE {_STAGE} (LIKE {self._table.name}) ON COMMIT DROP")
+        await connection.execute(f"CREATE TEMP TABLE {STAGE} (LIKE {self._table.name}) ON COMMIT DROP")
         return await self._staged(connection, list(rows.values()), records, batch.refused)
 
     async def _staged(
@@ -90,9 +90,9 @@ class TableWriter:
         savepoint = connection.transaction()
         await savepoint.start()
         try:
-            await self._copy(connection, _STAGE, iter(rows))
-            written = {row["log_offset"] for row in await connection.fetch(self._unstage)}
-            await connection.execute(f"TRUNCATE {_STAGE}")
+            await self._copy(connection, STAGE, iter(rows))
+            written = await self._unstaged(connection)
+            await connection.execute(f"TRUNCATE {STAGE}")
         except asyncpg.CheckViolationError as error:
             raise NoMonthError(str(error)) from None
         except BAD_VALUES as error:
@@ -107,6 +107,10 @@ class TableWriter:
         await savepoint.commit()
         at = self._reader.offset_at
         return [row for row in rows if row[at] in written]
+
+    async def _unstaged(self, connection: Connection) -> set[int]:
+        """Bring the staged rows into the table; the offsets of those that were written."""
+        return {row["log_offset"] for row in await connection.fetch(self._unstage)}
 
     async def _copied(self, connection: Connection, table: str, rows: Iterator[Row]) -> bool:
         """Whether all could be copied as they are; nothing was when not."""

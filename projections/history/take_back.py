@@ -14,7 +14,7 @@ from projections.errors import ProjectionError
 from projections.history import checkpoints
 from projections.history.database import Connection, Database
 from projections.history.rollup_store import RollupStore
-from projections.history.rollups import TALLIES, Grain, Rollup, Rollups, writer_of
+from projections.history.rollups import TALLIES, Grain, Rollup, Rollups, merge, writer_of
 from projections.history.settings import HistorySettings
 from projections.history.tables import table_name
 
@@ -98,8 +98,7 @@ async def _take_back(connection: Connection, place: Partition, end: int, taken: 
         for row in rows:
             taken.count(row["appended_at"])
         if counted is not None:
-            for key, rollup in counted(columns).by_minute(tuple(row)[1:] for row in rows).items():
-                sums.setdefault(key, Rollup([0] * len(rollup.sums))).add(rollup)
+            merge(sums, counted(columns).by_minute(tuple(row)[1:] for row in rows))
     if sums:
         await _subtract(connection, place, sums)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.integration.analytics.conftest import chroma_url, settings
-from tests.integration.history.conftest import place, postgres_address
+from tests.integration.analytics.conftest import settings
+from tests.integration.history.conftest import place
 from tests.integration.rebuild.conftest import rig, server
 
-__all__ = ["chroma_url", "place", "postgres_address", "rig", "server", "settings"]
+__all__ = ["place", "rig", "server", "settings"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.history.conftest import place, postgres_address
+from tests.integration.history.conftest import place
 from tests.integration.live_server import LiveServer, live_server
 from tests.integration.rebuild.site import history
 from tests.integration.rig import Rig, settings_of_worker
@@ -28,4 +28,4 @@ async def rig(log_address: str, server: LiveServer) -> AsyncIterator[Rig]:
         yield opened
 
 
-__all__ = ["place", "postgres_address", "rig", "server"]
+__all__ = ["place", "rig", "server"]
