@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.archive import archive_in
+from api.cli.backfill_analytics import fill_documents
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, Exit, run
 from api.cli.output import AsJson, print_facts, print_json, print_table, remark
@@ -30,7 +31,11 @@ EXAMPLES = (
 
 def backfill(
     target: Annotated[
-        str, typer.Argument(help="history, one table of it as history.usage, or rollups.", metavar="TARGET")
+        str,
+        typer.Argument(
+            help="history, rollups, analytics, or one of theirs as history.usage or analytics.usage_patterns.",
+            metavar="TARGET",
+        ),
     ],
     *,
     since: Annotated[
@@ -52,18 +57,27 @@ def backfill(
     archive: ArchiveFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fill rows of the history and rollups from the log where they are missing or wrong, and prove them.
+    """Fill rows of the history, rollups or documents from the log where they are missing or wrong, and prove them.
 
     The sink and all traffic go on. What is right is left alone: interrupted, run it again.
     """
     from api.settings import load_settings
+    from processors.backfill.target import collections_of
     from processors.rebuild.store_plan import StoreOptions
+    from processors.verify.analytics_group import OnlyOf
 
-    meant = _target(target, of_provider=provider is not None)
     excerpt = _excerpt(since, to, tenant, provider)
+    collections = collections_of(target)
+    meant = None if collections else _target(target, of_provider=provider is not None)
     settings = load_settings()
     if archive is not None:
         archive_in(settings, archive)
+    if meant is None:
+        if skip_bad or max_events_per_s is not None:
+            raise CommandError("--skip-bad and --max-events-per-s are for the history", Exit.USAGE)
+        only = OnlyOf(excerpt, collections)
+        fill_documents(settings, target, only, archive, dry_run=dry_run, as_json=as_json)
+        return
     options = StoreOptions(max_events_per_s, skip_bad, archive=archive)
     if dry_run:
         _show_plan(run(_backfill(settings, options, meant, excerpt, lambda *_: None).plan()), as_json)

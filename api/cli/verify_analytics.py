@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,10 @@ from api.cli.verify_parts import Looked, Partitions, codec_of, differing, mended
 if TYPE_CHECKING:
     from api.settings import Settings
     from processors.verify.analytics import AnalyticsProof
-    from processors.verify.analytics_group import AnalyticsFound
+    from processors.verify.analytics_group import AnalyticsFound, OnlyOf
     from processors.verify.mended import Mended
+
+    MakeProof = Callable[[Callable[[int, int, int], None]], Awaitable[AnalyticsProof]]
 
 Archive = Annotated[
     Path | None,
@@ -57,33 +60,39 @@ def analytics(
 
 
 def look_at_analytics(
-    settings: Settings, numbers: Sequence[int], archive: Path | None, *, repair: bool
+    settings: Settings,
+    numbers: Sequence[int],
+    archive: Path | None,
+    *,
+    repair: bool,
+    only: OnlyOf | None = None,
 ) -> Looked[AnalyticsFound]:
-    """Compare these partitions; when asked for, set right what differs, and compare again."""
-    found = proved(_prove(settings, numbers, archive))
+    """Compare these partitions, or a part of them; when asked for, set right what differs, and compare again."""
+    make = partial(_proof, settings, archive, only)
+    found = proved(_prove(make, numbers))
     if not repair:
         return Looked(found)
-    return mended(
-        found, lambda _: _repair(settings, numbers, archive), lambda _: _prove(settings, numbers, archive)
-    )
+    return mended(found, lambda _: _repair(settings, make, numbers), lambda _: _prove(make, numbers))
 
 
-async def _prove(settings: Settings, numbers: Sequence[int], archive: Path | None) -> AnalyticsFound:
+async def _prove(make: MakeProof, numbers: Sequence[int]) -> AnalyticsFound:
     """Compare these partitions, with a bar on stderr."""
     with counted("counting", "events") as moved:
-        return await (await _proof(settings, archive, moved)).verify(numbers)
+        return await (await make(moved)).verify(numbers)
 
 
-async def _repair(settings: Settings, numbers: Sequence[int], archive: Path | None) -> list[Mended]:
-    """Count them again, and write what differs."""
+async def _repair(settings: Settings, make: MakeProof, numbers: Sequence[int]) -> list[Mended]:
+    """Count them again, and write what differs, while nobody builds another set or makes one live."""
     from processors.verify.repair_analytics import repair_analytics
+    from projections.analytics.beside import SetsLock, beside
 
     with counted("repairing", "events") as moved:
-        return await repair_analytics(await _proof(settings, archive, moved), numbers)
+        async with beside(settings.analytics) as sets, SetsLock(sets.chroma, settings.analytics):
+            return await repair_analytics(await make(moved), numbers)
 
 
 async def _proof(
-    settings: Settings, archive: Path | None, moved: Callable[[int, int, int], None]
+    settings: Settings, archive: Path | None, only: OnlyOf | None, moved: Callable[[int, int, int], None]
 ) -> AnalyticsProof:
     from processors.rebuild.archived_log import log_with
     from processors.verify.analytics import AnalyticsProof
@@ -91,7 +100,9 @@ async def _proof(
 
     live, log = await live_set(settings.analytics), settings.log
     reader = log_with(log, archive)
-    return AnalyticsProof(log, live, codec_of(settings), reader, lambda done, total: moved(done, total, done))
+    return AnalyticsProof(
+        log, live, codec_of(settings), reader, lambda done, total: moved(done, total, done), only=only
+    )
 
 
 def _show(looked: Looked[AnalyticsFound], as_json: bool) -> None:

@@ -1,22 +1,20 @@
-"""What is filled: tables of the history, its rollups, or both. Pure."""
+"""What is filled: tables of the history, its rollups, or both; or collections of the analytics. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from events.catalogue import TOPICS
+from projections.analytics.documents import COLLECTIONS
 from projections.history.tables import table_name
 
-HISTORY, ROLLUPS = "history", "rollups"
+HISTORY, ROLLUPS, ANALYTICS = "history", "rollups", "analytics"
+_COLLECTIONS = {f"{ANALYTICS}.{name}": (name,) for name in COLLECTIONS} | {ANALYTICS: COLLECTIONS}
 _TOPIC_OF_TABLE = {table_name(topic): topic for topic in TOPICS}
 _OF_NOBODY = ("alerts", "audit", "dead-letters")
 """Topics whose events name no provider."""
 
-_ELSEWHERE = {
-    "live": "a fold has no part that can be filled alone: `interlock rebuild live` folds the live state anew, and traffic goes on",
-    "analytics": "documents of a part of the time cannot be made alone, for a sink would add to them meanwhile: "
-    "`interlock rebuild analytics` makes all of them anew beside the live ones",
-}
+_LIVE = "a fold has no part that can be filled alone: `interlock rebuild live` folds the live state anew, and traffic goes on"
 
 
 class NoTargetError(ValueError):
@@ -35,8 +33,8 @@ class Target:
 def target_of(text: str, *, of_provider: bool = False) -> Target:
     """`history`, `history.<table>` or `rollups`; NoTargetError. `of_provider`: only events of one provider are meant."""
     store, _, table = text.partition(".")
-    if store in _ELSEWHERE:
-        raise NoTargetError(_ELSEWHERE[store])
+    if store == "live":
+        raise NoTargetError(_LIVE)
     if text == ROLLUPS:
         return Target(text, (), rollups=True)
     if text == HISTORY:
@@ -45,9 +43,14 @@ def target_of(text: str, *, of_provider: bool = False) -> Target:
     topic = _TOPIC_OF_TABLE.get(table)
     if store != HISTORY or topic is None:
         raise NoTargetError(
-            f"{text!r} is nothing that can be filled: name {HISTORY}, {ROLLUPS}, or a table as "
-            f"{', '.join(f'{HISTORY}.{name}' for name in sorted(_TOPIC_OF_TABLE))}"
+            f"{text!r} is nothing that can be filled: name {HISTORY}, {ROLLUPS}, {ANALYTICS}, a table or a collection as "
+            f"{', '.join([*(f'{HISTORY}.{name}' for name in sorted(_TOPIC_OF_TABLE)), *_COLLECTIONS])}"
         )
     if of_provider and topic in _OF_NOBODY:
         raise NoTargetError(f"events of {table} name no provider: leave out --provider")
     return Target(text, (topic,), rollups=topic == "usage")
+
+
+def collections_of(text: str) -> tuple[str, ...]:
+    """Of `analytics` or `analytics.<collection>`; none when something else is named."""
+    return _COLLECTIONS.get(text, ())

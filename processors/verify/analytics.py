@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from events.codec import Codec
 from events.reader import LogReader
 from events.settings import LogSettings
-from processors.verify.analytics_group import AnalyticsFound, GroupProof, Means
+from processors.verify.analytics_group import AnalyticsFound, GroupProof, Means, OnlyOf
 from projections.analytics.checkpoints import CHECKPOINTS, Checkpoints
 from projections.analytics.chroma import Chroma
 from projections.analytics.documents import COST, PERFORMANCE, ROUTING, STATES, USAGE
 from projections.analytics.embedding import vectors_of
 from projections.analytics.places import client, full_name, look
 from projections.analytics.settings import AnalyticsSettings
-from projections.analytics.windows import ASPECT_OF_TOPIC
 
 GROUPS = (
     (("usage",), (USAGE, COST, PERFORMANCE)),
@@ -34,7 +33,9 @@ def _wall_clock_us() -> int:
 
 @dataclass(frozen=True, slots=True)
 class AnalyticsProof:
-    """`reader` reads the log, or the log with its archive in front; `told` is called with (done, total) records."""
+    """`reader` reads the log, or the log with its archive in front; `told` is called with (done, total) records. `only` proves a
+    part.
+    """
 
     log: LogSettings
     analytics: AnalyticsSettings
@@ -42,6 +43,7 @@ class AnalyticsProof:
     reader: LogReader
     told: Callable[[int, int], None]
     clock_us: Callable[[], int] = _wall_clock_us
+    only: OnlyOf | None = None
 
     async def verify(self, numbers: Collection[int]) -> AnalyticsFound:
         """Compare every document of these partitions of all topics.
@@ -75,8 +77,9 @@ class AnalyticsProof:
                 self.clock_us,
                 lambda done: self.told(done, max(done, total)),
                 numbers,
+                self.only,
             )
-            for topics, collections in GROUPS:
+            for topics, collections in self._wanted():
                 for collection in collections:
                     await look(chroma, self.analytics, collection, vectors)
                 group = GroupProof(means, topics, collections, found)
@@ -85,11 +88,18 @@ class AnalyticsProof:
         finally:
             await chroma.close()
 
+    def _wanted(self) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+        """The groups, each with those of its collections that are compared."""
+        for topics, collections in GROUPS:
+            wanted = [name for name in collections if self.only is None or name in self.only.collections]
+            if wanted:
+                yield topics, wanted
+
     async def _records(self, chroma: Chroma, numbers: Collection[int]) -> int:
         """How many will be folded, as far as that is known now."""
         checkpoints = await Checkpoints(chroma, full_name(self.analytics, CHECKPOINTS)).all()
         total = 0
-        for topic in ASPECT_OF_TOPIC:
+        for topic in (topic for topics, _ in self._wanted() for topic in topics):
             ranges = await self.reader.ranges(topic)
             total += sum(
                 max(0, one.reach - ranges[place.number].start)

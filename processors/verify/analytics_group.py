@@ -28,6 +28,7 @@ from projections.analytics.places import full_name
 from projections.analytics.retention import cutoffs_us
 from projections.analytics.settings import AnalyticsSettings
 from projections.analytics.windows import ASPECT_OF_TOPIC, US, Key, Window
+from projections.history.excerpt import Excerpt
 from projections.live.digest import ANALYTICS_AND_LOG, MOST_NAMED, Comparison
 
 COMPARED_AT_ONCE = 200
@@ -60,8 +61,28 @@ class AnalyticsFound:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyOf:
+    """A part of the analytics: documents of these collections whose windows reach into an excerpt."""
+
+    excerpt: Excerpt
+    collections: Collection[str]
+
+    def holds(self, key: Key) -> bool:
+        """Whether a window is meant."""
+        wanted = self.excerpt
+        return (
+            wanted.from_us - key.length_s * US < key.start_us < wanted.to_us
+            and wanted.tenant in (None, key.tenant)
+            and wanted.provider in (None, key.provider)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Means:
-    """What a proof works with. `told` is called with how many records are folded; `numbers` are the partitions to be compared."""
+    """What a proof works with. `told` is called with how many records are folded; `numbers` are the partitions to be compared.
+
+    `only` compares a part.
+    """
 
     log: LogSettings
     analytics: AnalyticsSettings
@@ -72,6 +93,11 @@ class Means:
     clock_us: Callable[[], int]
     told: Callable[[int], None]
     numbers: Collection[int]
+    only: OnlyOf | None = None
+
+    def holds(self, key: Key | None) -> bool:
+        """Whether a document of that window is compared; of one that does not say its window, None."""
+        return self.only is None or (key is not None and self.only.holds(key))
 
 
 @dataclass(slots=True)
@@ -161,6 +187,8 @@ class GroupProof:
         oldest = cutoffs_us(self.means.analytics, self.means.clock_us() + CLOCKS_APART_US)
         for place, proof in self._places.items():
             for key, window in proof.windows():
+                if not self.means.holds(key):
+                    continue
                 key_id = key.id
                 for collection in self.collections:
                     name = (collection, key_id)
@@ -178,6 +206,8 @@ class GroupProof:
         for (collection, document_id), there in held.items():
             name = f"{collection}:{document_id}"
             key = key_of(there.metadata)
+            if not self.means.holds(key):
+                continue
             if key is None:
                 yield Verdict(collection, name, collection, document_id, there, None)
                 continue

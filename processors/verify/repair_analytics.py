@@ -93,7 +93,8 @@ class _GroupRepair:
             draft
             for window in windows
             for draft in drafts(window)
-            if window.key.start_us >= oldest_us[draft.collection]
+            if draft.collection in self.group.collections
+            and window.key.start_us >= oldest_us[draft.collection]
         ]
         vectors = means.vectors.of_drafts(made)
         for collection in self.group.collections:

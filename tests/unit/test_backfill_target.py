@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processors.backfill.target import NoTargetError, target_of
+from processors.backfill.target import NoTargetError, collections_of, target_of
 from projections.history.excerpt import DAY_US, Excerpt
 
 
@@ -20,12 +20,18 @@ def test_a_target_is_a_store_a_table_or_the_rollups() -> None:
     assert set(every.topics) - set(of_provider.topics) == {"alerts", "audit", "dead-letters"}
 
 
+def test_collections_of_the_analytics_are_targets() -> None:
+    """All of them, or one by its name."""
+    assert collections_of("analytics.usage_patterns") == ("usage_patterns",)
+    assert set(collections_of("analytics")) > {"usage_patterns", "provider_states"}
+    assert collections_of("history") == collections_of("analytics.nothing") == ()
+
+
 @pytest.mark.parametrize(
     "text, said",
     [
         ("live", "`interlock rebuild live`"),
-        ("analytics", "`interlock rebuild analytics`"),
-        ("analytics.usage_patterns", "`interlock rebuild analytics`"),
+        ("analytics.nothing", "analytics.usage_patterns"),
         ("history.nothing", "history.usage"),
         ("usage", "history.usage"),
         ("rollups.usage", "rollups"),
