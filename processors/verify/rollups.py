@@ -38,7 +38,7 @@ _CORRECTED = {
     "unpriced_calls": "-count(*) FILTER (WHERE cost_before_nano_usd IS NULL)",
 }
 _SUMS = tuple(_CALLS)
-_LEAST, _MOST = -(2**63), 2**63 - 1
+_MOST = 2**63 - 1
 LAST_BUCKET = 1023
 
 # A stored sketch as `bucket:calls,...`: entries of 32 bits, big-endian, the bucket in the upper 10, calls in the lower 22.
@@ -86,7 +86,7 @@ def _sql(topic: str, grain: str, of_buckets: str, of_rows: str) -> str:
     sums = ", ".join(f'"{name}"' for name in _SUMS)
     parts = ", ".join(f'{sql} AS "{name}"' for name, sql in rows.sums.items())
     summed = ", ".join(
-        f'least(greatest(sum("{name}"), {_LEAST}), {_MOST})::numeric AS "{name}"' for name in _SUMS
+        f'least(greatest(sum("{name}"), -{_MOST}), {_MOST})::numeric AS "{name}"' for name in _SUMS
     )
     widened = ", ".join(f'"{name}"::numeric' for name in _SUMS)
     bucket = f"date_trunc('{grain}', {rows.time}, 'UTC')"

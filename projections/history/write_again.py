@@ -43,6 +43,11 @@ TRIES = 3
 """The first may find months missing; retention may take one away before the second."""
 
 _STARTS = "(SELECT timestamptz 'epoch' + us * interval '1 microsecond' AS start FROM unnest($2::bigint[]) AS us) AS given"
+_CALLED_AT = {
+    "usage": "occurred_at",
+    "adjustments": "timestamptz 'epoch' + usage_occurred_at * interval '1 microsecond'",
+}
+"""When the calls happened that a row counts in the rollups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ async def _sum_up(connection: Connection, place: Partition, buckets: Collection[
     tally = TALLIES.get(place.topic)
     if tally is None:
         return
-    columns, called_at = ", ".join(f'"{name}"' for name in tally.columns), tally.columns[0]
+    columns, called_at = ", ".join(f'"{name}"' for name in tally.columns), _CALLED_AT[place.topic]
     for grain in Grain:
         starts = [start_us for each, start_us in buckets if each is grain]
         if not starts:

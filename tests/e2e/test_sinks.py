@@ -26,6 +26,7 @@ from events.publisher import Publisher
 from events.settings import LogSettings
 from tests.integration.live_server import eventually
 from tests.integration.log import CODEC, usage
+from tests.integration.traffic import now_us
 
 CAUGHT_UP_WITHIN_S = 60.0
 AWAY_UNTIL_LAG = 200
@@ -143,7 +144,7 @@ async def load(world: World) -> AsyncIterator[None]:
         async with Publisher(world.log, CODEC) as publisher:
             while not enough.is_set():
                 tenant = f"tenant-{sum(world.appended.values()) // AT_ONCE % 5}"
-                events = [usage(tenant=tenant) for _ in range(AT_ONCE)]
+                events = [usage(tenant=tenant, occurred_at=now_us()) for _ in range(AT_ONCE)]
                 await publisher.append([*events, events[-1]])
                 world.appended[tenant] = world.appended.get(tenant, 0) + AT_ONCE
                 await asyncio.sleep(PAUSE_S)
