@@ -34,11 +34,12 @@ MAX_RESPONSE_BYTES = 16 * 2**20
 CREATE_TIME = 0
 GROUP_ANSWERS_WITHIN_S = 5.0
 NOTHING_TO_FETCH_S = 0.01
-LEAST_FETCH_WAIT_MS = 10
+LEAST_FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS = 10, 50
 MOST_FETCH_WAIT_MS = 8_000
-"""The long poll begins short: aiokafka keeps one fetch in flight per broker, so a partition that was just read is asked
-for again only when the long poll for the idle others has ended. The embedded broker takes the same figure as a deadline
-for reading, and answers with nothing when a partition of many small batches takes longer: then it is doubled."""
+"""A waiting fetch is not woken by the embedded broker: it looks when half of what is left of the time has passed, and again. So the
+long poll is short, and longer when nothing has come for a second, for both processes have to work for each. The broker takes the
+same figure as a deadline for reading, and answers with nothing when a partition of many small batches takes longer: then it is
+doubled."""
 
 _log = structlog.get_logger(__name__)
 
@@ -139,12 +140,12 @@ class _NoThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
-        """As Faust does, with a long poll that grows while records are there and none come."""
+        """As Faust does, with a long poll that grows while none come."""
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         fetcher = consumer._fetcher
         wait_ms: int = fetcher._fetch_max_wait_ms
         if not any(_is_behind(consumer, tp) for tp in active_partitions):
-            fetcher._fetch_max_wait_ms = LEAST_FETCH_WAIT_MS
+            fetcher._fetch_max_wait_ms = LEAST_FETCH_WAIT_MS if fetched else IDLE_FETCH_WAIT_MS
         elif fetched:
             fetcher._fetch_max_wait_ms = max(LEAST_FETCH_WAIT_MS, wait_ms // 2)
         else:
