@@ -30,10 +30,17 @@ AT_ONCE = 500
 WARM_UP = 1_000
 
 
+class _NoFolders(faust.App):
+    """Stock, but for the folders that it makes for its tables where it is started: these are in memory."""
+
+    def _create_directories(self) -> None:
+        """None."""
+
+
 def create(log: LogSettings, count: int) -> faust.App:
     """The app; its process ends after so many events."""
     schema = FolderRegistry().newest(TOPICS["usage"])[1].plain
-    app = faust.App(
+    app = _NoFolders(
         f"{log.topic_prefix}stock",
         broker=f"kafka://{log.bootstrap}",
         store="memory://",
