@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +13,16 @@ from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.verify.history import Wrong
 from processors.verify.mended import Mended
+from projections.history.beside import beside
+from projections.history.database import Database
+from projections.history.excerpt import DAY_US, Excerpt
+from projections.history.rollup_mender import mend_rollups
 from projections.history.rollups import Bucket
 from projections.history.settings import HistorySettings
+from projections.history.take_back import WITHIN_S
 from projections.history.write_again import Again, Rewriter, WrittenAgain
 
 OFFSETS_AT_ONCE = 500
-BUCKETS_AT_ONCE = 100
 """What one transaction takes, so that the sink waits shortly."""
 
 
@@ -31,23 +35,30 @@ class HistoryRepair:
     codec: Codec
 
     async def repair(self, wrong: Mapping[Partition, Wrong]) -> list[Mended]:
-        """What was done, by key. SinkUnavailableError, LogUnavailableError; what was done until then stays done."""
+        """What was done, by key: rows first, then the sums of the days that they are of.
+
+        SchemaBusyError when another command builds, switches or fills this history; SinkUnavailableError,
+        LogUnavailableError. What was done until then stays done.
+        """
         mended: list[Mended] = []
-        rewriter = Rewriter(self.history, self.codec, self.log)
+        database = Database(self.history.model_copy(update={"write_timeout_s": WITHIN_S}))
+        rewriter = Rewriter(database, self.codec, self.log)
         try:
-            for place, one in sorted(wrong.items()):
-                offsets, buckets = sorted(one.offsets), sorted(one.buckets, key=_begin)
-                for at in range(0, len(offsets), OFFSETS_AT_ONCE):
-                    some = offsets[at : at + OFFSETS_AT_ONCE]
-                    records = await self._records(place, some)
-                    again = Again(place, some, records, whole_from_us=one.whole_from_us)
-                    mended += _told(place, await rewriter.write(again))
-                for at in range(0, len(buckets), BUCKETS_AT_ONCE):
-                    few = buckets[at : at + BUCKETS_AT_ONCE]
-                    again = Again(place, buckets=few, whole_from_us=one.whole_from_us)
-                    mended += _told(place, await rewriter.write(again))
+            async with beside(self.history, "repair"):
+                for place, one in sorted(wrong.items()):
+                    days = {start_us // DAY_US for _, start_us in one.buckets}
+                    offsets = sorted(one.offsets)
+                    for at in range(0, len(offsets), OFFSETS_AT_ONCE):
+                        some = offsets[at : at + OFFSETS_AT_ONCE]
+                        done = await rewriter.write(Again(place, some, await self._records(place, some)))
+                        days |= {time_us // DAY_US for time_us in done.called_at_us}
+                        mended += _told(place, done)
+                    for day in sorted(days):
+                        excerpt = Excerpt(day * DAY_US, (day + 1) * DAY_US)
+                        sums = await mend_rollups(database, place, excerpt, one.whole_from_us)
+                        mended += _summed(place, sums.buckets)
         finally:
-            await rewriter.close()
+            await database.close()
         return list(dict.fromkeys(mended))
 
     async def _records(self, place: Partition, offsets: list[int]) -> list[LogRecord]:
@@ -75,6 +86,9 @@ def _told(place: Partition, done: WrittenAgain) -> Iterator[Mended]:
         else:
             how = "written anew" if offset in done.gone else "written"
         yield Mended(str(place), str(offset), how)
-    for grain, start_us in sorted(done.buckets, key=_begin):
+
+
+def _summed(place: Partition, buckets: Collection[Bucket]) -> Iterator[Mended]:
+    for grain, start_us in sorted(buckets, key=_begin):
         at = datetime.fromtimestamp(start_us // 1_000_000, UTC)
         yield Mended(str(place), f"{grain.table}:{at:%Y-%m-%dT%H:%MZ}", "summed up anew")

@@ -123,7 +123,10 @@ async def compare_rollups(
     of_buckets, of_rows, counted_of = "TRUE", "TRUE", "TRUE"
     asked: tuple[object, ...] = ()
     if excerpt is not None:
-        (of_buckets, asked), (of_rows, _) = excerpt.where("bucket", 5), excerpt.where("occurred_at", 5)
+        (of_buckets, asked), (of_rows, _) = (
+            excerpt.where("bucket", 5),
+            excerpt.where(_ROWS[place.topic].time, 5),
+        )
         counted_of, _ = excerpt.where("bucket", 3)
     writer = place.number if place.topic == "usage" else -1 - place.number
     for grain in GRAINS:

@@ -65,13 +65,14 @@ async def advance(connection: Connection, place: Partition, start: int, tip: Tip
     raise StaleCheckpointError(f"the history of {place} {held}, not at {start} with epoch {epoch}")
 
 
-async def fence(connection: Connection, place: Partition) -> None:
-    """Whoever holds the partition waits until the transaction ends, is refused then, and opens it anew."""
-    await connection.execute(
-        "UPDATE checkpoints SET epoch = epoch + 1 WHERE topic = $1 AND partition = $2",
+async def fence(connection: Connection, place: Partition) -> int:
+    """Whoever holds the partition waits until the transaction ends, is refused then, and opens it anew; its next offset."""
+    row = await connection.fetchrow(
+        "UPDATE checkpoints SET epoch = epoch + 1 WHERE topic = $1 AND partition = $2 RETURNING next_offset",
         place.topic,
         place.number,
     )
+    return 0 if row is None else int(row["next_offset"])
 
 
 async def take_back(connection: Connection, place: Partition, end: int) -> None:
@@ -82,16 +83,6 @@ async def take_back(connection: Connection, place: Partition, end: int) -> None:
         place.number,
         end,
     )
-
-
-async def shut_out(connection: Connection, place: Partition) -> int:
-    """Fence whoever holds the partition, and lock its checkpoint until the transaction ends; its next offset."""
-    row = await connection.fetchrow(
-        "UPDATE checkpoints SET epoch = epoch + 1 WHERE topic = $1 AND partition = $2 RETURNING next_offset",
-        place.topic,
-        place.number,
-    )
-    return 0 if row is None else int(row["next_offset"])
 
 
 async def positions(connection: Connection) -> dict[Partition, int]:

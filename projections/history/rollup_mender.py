@@ -1,11 +1,11 @@
-"""Rollups of one day and one log partition of usage made anew from the rows, where they are not what the rows come to.
+"""Rollups of one day and one log partition made anew from its rows, where they are not what the rows come to.
 
-What adjustments add lies in rows of their own, and is left alone.
+Calls and what corrects them have rollup rows of their own, so those of a topic follow from its rows alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from events.positions import Partition
@@ -15,10 +15,20 @@ from projections.history.excerpt import Excerpt
 from projections.history.months import ROLLUP_TABLES, create_months, month_of
 from projections.history.rollup_store import RollupStore, stored_in
 from projections.history.rollup_sums import bounded, columns_of
-from projections.history.rollups import Grain, Key, Rollup, Rollups, UsageTally, coarser, merge
+from projections.history.rollups import (
+    TALLIES,
+    Bucket,
+    Grain,
+    Key,
+    Rollup,
+    Rollups,
+    coarser,
+    merge,
+    writer_of,
+)
+from projections.history.tables import table_name
 
 ROWS_AT_ONCE = 5_000
-_NAMES = ", ".join(f'"{name}"' for name in UsageTally.columns)
 
 
 @dataclass(slots=True)
@@ -32,42 +42,48 @@ class _Sums:
     extra: dict[Grain, list[Key]] = field(default_factory=dict)
 
     @property
-    def wrong(self) -> int:
-        return sum(map(len, self.differing.values())) + sum(map(len, self.extra.values()))
+    def wrong(self) -> list[tuple[Grain, Key]]:
+        sides: tuple[Mapping[Grain, Iterable[Key]], ...] = (self.differing, self.extra)
+        return [(grain, key) for side in sides for grain, keys in side.items() for key in keys]
 
 
 @dataclass(slots=True)
 class RollupsMended:
-    """How many rows of rollups were looked at, and how many of them were written anew or removed."""
+    """How many rows of rollups were looked at, how many of them were written anew or removed, and in which buckets."""
 
     rows: int = 0
     changed: int = 0
+    buckets: set[Bucket] = field(default_factory=set)
 
     def add(self, other: RollupsMended) -> None:
         """Count another day."""
         self.rows += other.rows
         self.changed += other.changed
+        self.buckets |= other.buckets
 
 
-async def mend_rollups(database: Database, place: Partition, day: Excerpt) -> RollupsMended:
-    """Have the rollups of a day be what its rows come to.
+async def mend_rollups(
+    database: Database, place: Partition, day: Excerpt, whole_from_us: int = 0
+) -> RollupsMended:
+    """Have the rollups of a day be what its rows come to; `place` is a partition of a topic that is rolled up.
 
-    Summed up without a lock, for rows and rollups are written in one transaction. Only when something differs the sink is kept
-    waiting, for as long as it takes to add what has come since, and made to forget what it remembers of the sums.
+    No bucket that begins before `whole_from_us` is touched: not all rows that it sums up are there. Summed up without a
+    lock, for rows and rollups are written in one transaction. Only when something differs the sink is kept waiting, for as
+    long as it takes to add what has come since, and made to forget what it remembers of the sums.
     """
     sums = _Sums()
     async with database.connection() as connection:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await _sum_up(connection, place, day, sums)
+            await _sum_up(connection, place, day, sums, whole_from_us)
         if not sums.wrong:
             return RollupsMended(sums.rows)
     async with database.connection() as connection:
         await create_months(connection, ROLLUP_TABLES, [month_of(day.from_us)])
         async with connection.transaction():
             await checkpoints.fence(connection, place)
-            await _sum_up(connection, place, day, sums)
+            await _sum_up(connection, place, day, sums, whole_from_us)
             await _write(connection, place, sums)
-    return RollupsMended(sums.rows, sums.wrong)
+    return RollupsMended(sums.rows, len(sums.wrong), {(grain, key[0]) for grain, key in sums.wrong})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +113,38 @@ async def _ends(connection: Connection, sql: str) -> tuple[int | None, int | Non
     return row[0], row[1]
 
 
-async def _sum_up(connection: Connection, place: Partition, day: Excerpt, sums: _Sums) -> None:
+async def _sum_up(
+    connection: Connection, place: Partition, day: Excerpt, sums: _Sums, whole_from_us: int
+) -> None:
     """Add the rows that are not in the sums yet, and compare them with the rollups."""
+    counted = TALLIES[place.topic]
     start, sums.end = sums.end, (await checkpoints.positions(connection)).get(place, 0)
-    condition, arguments = day.where("occurred_at", 4)
+    condition, arguments = day.where(counted.called_at, 4)
+    names = ", ".join(f'"{name}"' for name in counted.columns)
     sql = (
-        f"SELECT {_NAMES} FROM usage WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 "
-        f"AND {condition}"
+        f"SELECT {names} FROM {table_name(place.topic)} "
+        f"WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 AND {condition}"
     )
     cursor = await connection.cursor(sql, place.number, start, sums.end, *arguments)
-    tally = UsageTally(UsageTally.columns)
+    tally = counted(counted.columns)
     while rows := await cursor.fetch(ROWS_AT_ONCE):
         merge(sums.told, tally.by_minute(map(tuple, rows)))
     sums.rows = 0
     for grain in Grain:
-        by_grain = coarser(sums.told, grain)
-        told = {key: Rollup(bounded(one.sums), one.latencies) for key, one in by_grain.items()}
-        held = await stored_in(connection, grain, place.number, day.where("bucket", 2))
+        told = {
+            key: Rollup(bounded(one.sums), one.latencies) for key, one in coarser(sums.told, grain).items()
+        }
+        held = await stored_in(connection, grain, writer_of(place), day.where("bucket", 2))
         sums.rows += len(told.keys() | held.keys())
-        sums.differing[grain] = {key: one for key, one in told.items() if held.get(key) != one}
-        sums.extra[grain] = sorted(held.keys() - told.keys())
+        whole = {key for key in told.keys() | held.keys() if key[0] >= whole_from_us}
+        sums.differing[grain] = {key: told[key] for key in whole & told.keys() if held.get(key) != told[key]}
+        sums.extra[grain] = sorted(whole - told.keys())
 
 
 async def _write(connection: Connection, place: Partition, sums: _Sums) -> None:
+    store = RollupStore(writer_of(place), 0)
     for grain, keys in sums.extra.items():
         if keys:
-            await RollupStore(place.number, 0).remove(connection, grain, keys)
+            await store.remove(connection, grain, keys)
     wrong = {grain: columns_of(rollups) for grain, rollups in sums.differing.items() if rollups}
-    await RollupStore(place.number, 0).put(connection, wrong)
+    await store.put(connection, wrong)

@@ -77,14 +77,10 @@ class Rollup:
 Rollups = dict[Key, Rollup]
 
 
-def buckets_of(time_us: int) -> set[Bucket]:
-    """Those that an instant lies in."""
-    return {(grain, time_us - time_us % grain.length_us) for grain in Grain}
-
-
 class UsageTally:
     """Sums the rows of a batch of calls. Made once for the columns of its rows, which `columns` have to be among."""
 
+    called_at = "occurred_at"
     columns = (
         "occurred_at",
         *("tenant", "provider", "model", "region", "user", "outcome"),
@@ -139,6 +135,7 @@ class UsageTally:
 class AdjustedTally:
     """The same of adjustments: other costs, no other calls. They count when the calls happened."""
 
+    called_at = "timestamptz 'epoch' + usage_occurred_at * interval '1 microsecond'"
     columns = (
         "usage_occurred_at",
         *("tenant", "provider", "model", "region", "user", "cost_before_nano_usd", "cost_after_nano_usd"),
@@ -167,7 +164,9 @@ class AdjustedTally:
 Tally: TypeAlias = UsageTally | AdjustedTally
 
 TALLIES: dict[str, type[Tally]] = {"usage": UsageTally, "adjustments": AdjustedTally}
-"""By topic, what sums its rows, by the first of its columns; the other topics are not rolled up."""
+"""By topic, what sums its rows; the other topics are not rolled up. The first of `columns` is when the call happened,
+`called_at` is the same in SQL, as a time.
+"""
 
 
 def writer_of(place: Partition) -> int:
