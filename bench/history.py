@@ -36,8 +36,9 @@ from projections.history.settings import HistorySettings
 from projections.history.sink import HistorySink
 from projections.history.tables import derive_tables
 
-EVENTS = 160_000
-BATCH = 8_000
+EVENTS = 384_000
+BATCH = 24_000
+"""What the sink writes at once when it is behind: what a fetch brings it."""
 ROUNDS = 3
 USAGE = derive_tables()["usage"]
 

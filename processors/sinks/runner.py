@@ -31,9 +31,10 @@ from processors.sinks.same_log import LogReplacedError, SameLog
 from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
 from projections.sink import Sink
 
-BATCH_RECORDS = 8_000
-FETCH_BYTES = 2 * 2**20
+FETCH_BYTES = 8 * 2**20
 RESPONSE_BYTES = 16 * 2**20
+"""All that a fetch brings of a partition is one batch: 24,000 calls or more. While a part of it stays with the consumer, the next
+fetch asks for the other partitions alone, and when these have nothing, what the first one still has waits as long as they do."""
 FETCH_WAIT_MS = 1_000
 POLL_MS = 250
 AT_ONCE = 4
@@ -118,7 +119,7 @@ class SinkRunner:
             due = self._places.due(_now_s())
             await asyncio.gather(*(self._open(consumer, ends, partition) for partition in due))
         try:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
         except KafkaError as error:
             _log.warning("the log cannot be read", sink=self.sink.name, why=repr(error))
             await asyncio.sleep(POLL_MS / 1000)

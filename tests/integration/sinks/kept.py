@@ -21,6 +21,7 @@ class Store:
     tips: dict[Partition, Tip] = field(default_factory=dict)
     away: bool = False
     lose_replies: int = 0
+    writes: int = 0
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class KeepingSink:
 
     async def write(self, place: Partition, start: int, records: Sequence[LogRecord]) -> int:
         self._ask()
+        self.store.writes += 1
         if self.store.epochs[place] != self.owned[place]:
             raise FencedError(f"{place} has another owner", owner="another", epoch=self.store.epochs[place])
         kept = self.store.values[place]

@@ -129,6 +129,17 @@ async def test_header_names_and_damage_stop_no_other_partition(
     }
 
 
+async def test_what_a_fetch_brought_is_one_batch(settings: LogSettings) -> None:
+    """A rest that stays with the consumer would wait for as long as partitions without records do."""
+    store = Store()
+    events = [usage(tenant="acme")] * 20_000
+    async with Publisher(settings, CODEC) as publisher:
+        await publisher.append(events)
+    async with running(settings, KeepingSink(store)):
+        await until_kept(store, len(events))
+    assert store.writes <= 2
+
+
 async def test_a_stop_keeps_all_that_the_log_held(settings: LogSettings) -> None:
     """Also what was appended just before it."""
     store = Store()
