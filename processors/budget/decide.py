@@ -2,7 +2,8 @@
 
 Each soft limit is raised once per threshold and period, however usage is batched: an alert's id follows from the budget,
 the threshold and the period, and ids that were raised before are not raised again. For a rolling budget, which has a
-period for every quarter hour, once means once in each stretch of N hours counted from the epoch.
+period for every quarter hour, once means once in each stretch of N hours counted from the epoch. A budget whose kind of
+period changes is told no threshold again for a period of the same bounds.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def alerts(
             budget, spend_of, quarters, clock_us if budget.budget_id in changed else None
         ):
             for percent in status.reached_percent:
-                alert_id = _alert_id(budgets.tenant, budget, percent, status.period)
+                alert_id = _alert_id(f"{budgets.tenant}/{budget.budget_id}", percent, status.period)
                 if alert_id not in found and alert_id not in raised:
                     found[alert_id] = _alert(budgets.tenant, status, percent, alert_id, clock_us)
     return list(found.values())
@@ -139,13 +140,14 @@ def _rolling_quarters(budget: Budget) -> int:
     return (budget.rolling_hours or 0) * QUARTERS_PER_HOUR
 
 
-def _alert_id(tenant: str, budget: Budget, percent: int, period: Period) -> str:
-    start_us, end_us = period.start_us, period.end_us
-    if budget.period is BudgetPeriod.ROLLING:
-        length_us = end_us - start_us
-        start_us = (end_us - 1) // length_us * length_us
-        end_us = start_us + length_us
-    return derived_id(f"alert:{tenant}/{budget.budget_id}", f"{percent}%:{start_us}-{end_us}")
+def _alert_id(subject: str, percent: int, period: Period) -> str:
+    """By the period's bounds alone: the stretch of the period's length, counted from the epoch, in which it ends.
+
+    Each calendar period has one of its own, for two of the same length do not overlap; rolling ones share theirs.
+    """
+    length_us = period.end_us - period.start_us
+    start_us = (period.end_us - 1) // length_us * length_us
+    return derived_id(f"alert:{subject}", f"{percent}%:{start_us}-{start_us + length_us}")
 
 
 def _alert(tenant: str, status: BudgetStatus, percent: int, alert_id: str, clock_us: int) -> AlertRaised:

@@ -165,6 +165,24 @@ def test_a_rolling_budget_alerts_exactly_where_the_sum_reaches_a_threshold(
     assert set(keys) == rolling_alerts(budgets.budgets["b1"], calls)
 
 
+@given(
+    st.sampled_from([kind for kind in BudgetPeriod if kind is not BudgetPeriod.ROLLING]),
+    st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe"]),
+    st.integers(START_QUARTER - 80_000, START_QUARTER + 80_000),
+    st.one_of(st.integers(-3_000, 3_000), st.integers(-80_000, 80_000)),
+)
+def test_no_two_periods_of_a_calendar_budget_share_an_alert(
+    kind: BudgetPeriod, zone: str, quarter: int, later: int
+) -> None:
+    """Nor those of other lengths, where clocks are set or months differ."""
+    budgets = budget_of(period=kind, zone=zone, limit_nano_usd=1, soft_limits_percent=(50,))
+    found = raised_over(budgets, [[(quarter, 1)], [(quarter + later, 1)]])
+    periods = {period_of(budgets.budgets["b1"], at * 900_000_000) for at in (quarter, quarter + later)}
+    assert sorted((one.period_start, one.period_end) for one in found) == sorted(
+        (period.start_us, period.end_us) for period in periods
+    )
+
+
 @given(st.one_of(CALENDARS, ROLLING), CALLS, st.randoms(use_true_random=False))
 def test_batching_does_not_change_the_ids_of_alerts(
     budgets: Budgets, calls: list[Call], chance: Random

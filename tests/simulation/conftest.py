@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-SEEDS = (*range(60), 260, 357, 514, 553, 585, 777, 1299)
+SEEDS = (*range(60), 260, 357, 514, 553, 585, 777, 1111, 1299)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -189,6 +189,18 @@ def test_a_rolling_budget_does_not_alert_every_quarter_hour() -> None:
     assert len(ledger.post(("2024-02-02T00:00Z", 1))) == 1
 
 
+def test_a_period_is_told_once_though_the_budget_came_to_it_by_another_kind() -> None:
+    """22:15 UTC is a full hour in Kathmandu: the hour before it is a calendar hour there, and a rolling one."""
+    ledger = Ledger(period=BudgetPeriod.ROLLING, rolling_hours=1)
+    (rolled,) = ledger.post(("2024-02-01T22:00Z", 50))
+    ledger.change(version=2, period=BudgetPeriod.HOUR, zone="Asia/Kathmandu")
+    found = ledger.decide(set())
+    assert [(one.event_id, one.period_start, one.period_end) for one in found] == [
+        (rolled.event_id, rolled.period_start, rolled.period_end)
+    ]
+    assert ledger.decide(ledger.raised) == []
+
+
 def test_late_usage_is_seen_in_the_rolling_periods_that_follow_it() -> None:
     """It belongs to every period that reaches back to it: the fullest of them alerts."""
     ledger = rolling()
