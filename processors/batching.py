@@ -26,8 +26,8 @@ from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 
 from events.consumer_stop import STOP_WITHIN_S, stop_consumer
 from events.errors import LogUnavailableError
+from events.overlapping_consumer import OverlappingConsumer
 from events.reader import LogRecord
-from events.tolerant_records import TolerantConsumer
 from processors.assignor import CopartitionedAssignor
 
 MAX_RESPONSE_BYTES = 16 * 2**20
@@ -114,7 +114,7 @@ class _NoThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = CopartitionedAssignor
-        return TolerantConsumer(
+        return OverlappingConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -140,8 +140,9 @@ class _NoThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
-        """As Faust does, with a long poll that grows while none come."""
-        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        """As Faust does, with a long poll that grows while none come. What comes over another connection overlaps."""
+        found = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        fetched = cast("OverlappingConsumer", consumer).over_known_connections(found)
         fetcher = consumer._fetcher
         wait_ms: int = fetcher._fetch_max_wait_ms
         if not any(_is_behind(consumer, tp) for tp in active_partitions):
@@ -204,11 +205,11 @@ class _NoThread(driver.AIOKafkaConsumerThread):
         return offset
 
     async def seek_assigned(self, offsets: Mapping[TP, int]) -> set[TP]:
-        """Seek those that are still assigned, and return them."""
-        sought = set()
+        """Seek those that are still assigned, one record before, and return them."""
+        consumer, sought = cast("OverlappingConsumer", self._ensure_consumer()), set()
         for tp, offset in offsets.items():
             try:
-                self._ensure_consumer().seek(tp, offset)
+                consumer.seek_overlapping(tp, offset)
             except IllegalStateError:
                 continue
             sought.add(tp)

@@ -26,12 +26,12 @@ from processors.batching import RecordBatch
 from processors.fold import Fold, FoldFactory, Opening, Step
 from processors.poison import PoisonGuard
 from processors.retry import until_done
-from projections.errors import BrokenInvariantError, StaleCheckpointError
+from projections.errors import BrokenInvariantError, LogReplacedError, StaleCheckpointError
 from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import PROVIDER_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
-from projections.tip import Tip, tip_at, tip_of
+from projections.tip import Tip, is_elsewhere, tip_at, tip_of
 
 T = TypeVar("T")
 
@@ -102,6 +102,7 @@ class SlotRunner:
     _fold: Fold = field(init=False)
     _lease: Lease = field(init=False)
     _next: dict[str, int] = field(init=False, default_factory=dict)
+    _tips: dict[str, Tip] = field(init=False, default_factory=dict)
     _outbox_seq: int = field(init=False, default=0)
     _decided_to: dict[str, int] = field(init=False, default_factory=dict)
     _ends: dict[str, int] = field(init=False, default_factory=dict)
@@ -126,7 +127,7 @@ class SlotRunner:
             )
             await until_done("live", lambda: self.ports.store.wipe(self.slot))
             lease = await self._acquire()
-        self._lease = lease
+        self._lease, self._tips = lease, dict(lease.tips)
         self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._ends}
         self._outbox_seq = lease.outbox_seq
         if lease.outbox:
@@ -217,11 +218,14 @@ class SlotRunner:
     async def apply(self, topic: str, batch: RecordBatch) -> None:
         """Fold one batch and make it durable. What was folded before is passed over.
 
-        Raises OutOfStepError, StaleCheckpointError or FencedError when the slot has to be positioned or opened anew,
-        TooManyBadRecordsError when most records are bad.
+        Raises OutOfStepError, StaleCheckpointError, FencedError or LogReplacedError when the slot has to be positioned or
+        opened anew, TooManyBadRecordsError when most records are bad.
         """
         started_s = time.monotonic()
         start = self._next[topic]
+        if is_elsewhere(self._tips.get(topic), batch.records):
+            detail = f"before {start} of {topic}-{self.slot.partition} lies another record than was folded"
+            raise LogReplacedError(detail)
         if batch.end <= start:
             return
         if batch.has_holes:
@@ -287,7 +291,7 @@ class SlotRunner:
             raise OutOfStepError(topic, start)
         self._hole = None
         number = self.slot.partition
-        async for _, records in self.ports.reader.read(topic, {number: Range(start, found)}):
+        async for _, records in self.ports.reader.read(topic, {number: Range(max(start - 1, 0), found)}):
             await self.apply(topic, RecordBatch(self.ports.settings.full_name(topic), number, records))
         start = self._next[topic]
         if start < found:
@@ -321,7 +325,7 @@ class SlotRunner:
         if self._looked_s == NEVER and any(entry.topic == DECISIONS for entry in outbox):
             await self._look_at_decisions()
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
-        self._next[topic] = advance[1]
+        self._next[topic], self._tips[topic] = advance[1], tip
         self._outbox_seq += len(outbox)
         if self._alive() - asked_s > ANSWERED_SOON_S and outbox:
             # This process was held up. If Redis was flushed since, others have decided this again, in their own words.

@@ -13,7 +13,7 @@ from processors import metrics
 from processors.batching import RecordBatch
 from processors.fold import NotYetError
 from processors.slot_runner import OutOfStepError, SlotRunner
-from projections.errors import FencedError, StaleCheckpointError
+from projections.errors import FencedError, LogReplacedError, StaleCheckpointError
 from projections.live.slots import Slot
 
 FIRST_PAUSE_S = 0.05
@@ -68,6 +68,9 @@ class SlotTask:
             _log.warning("another worker took the slot", why=str(error))
             await asyncio.sleep(FENCED_WAIT_S)
             return "fenced"
+        except LogReplacedError as error:
+            _log.warning("the log was replaced under this worker: looking at it anew", why=str(error))
+            return "log_replaced"
         except LogUnavailableError as error:
             _log.warning("a batch cannot be folded now: trying again", why=str(error))
             return "log"

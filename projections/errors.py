@@ -15,6 +15,10 @@ class StaleCheckpointError(ProjectionError):
     """The store is not where its owner believes it is (flushed, rolled back, committed before): acquire again."""
 
 
+class LogReplacedError(ProjectionError):
+    """The store holds records that this log never had, or has lost: reading on would leave out others in their place."""
+
+
 class FencedError(ProjectionError):
     """Another owner holds the slot: stop writing, drop all that is remembered of it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Self
@@ -37,6 +38,14 @@ def tip_of(record: LogRecord) -> Tip:
         digest.update((-1 if part is None else len(part)).to_bytes(8, "big", signed=True))
         digest.update(part or b"")
     return Tip(record.offset, digest.hexdigest())
+
+
+def is_elsewhere(tip: Tip | None, records: Sequence[LogRecord]) -> bool:
+    """Whether consecutive records are of another log: they reach over the tip, and have another record in its place."""
+    if tip is None or not records[0].offset <= tip.offset <= records[-1].offset:
+        return False
+    there = next((record for record in records if record.offset == tip.offset), None)
+    return there is not None and tip_of(there) != tip
 
 
 async def tip_at(reader: LogReader, place: Partition, offset: int) -> Tip | None:

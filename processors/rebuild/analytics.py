@@ -17,7 +17,7 @@ from processors.rebuild.store_plan import StorePlan, parts_of_store, plan_store
 from processors.rebuild.store_rebuild import StoreRebuild
 from processors.rebuild.store_writing import StoreWriting
 from processors.rebuild.trial import Trial
-from processors.sinks.same_log import LogReplacedError, SameLog
+from processors.sinks.same_log import SameLog
 from processors.verify.analytics import AnalyticsProof
 from processors.verify.analytics_group import AnalyticsFound
 from projections.analytics.beside import Beside, SetsLock, beside
@@ -25,7 +25,7 @@ from projections.analytics.checkpoints import Checkpoint
 from projections.analytics.sets import Sets, set_of
 from projections.analytics.settings import AnalyticsSettings
 from projections.analytics.sink import AnalyticsSink
-from projections.errors import FencedError, StaleCheckpointError
+from projections.errors import FencedError, LogReplacedError, StaleCheckpointError
 from projections.lock import LockLostError
 
 TOPICS = AnalyticsSink.topics

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from events.positions import Partition
+from projections.tip import Tip
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
@@ -13,9 +14,13 @@ LONGEST_PAUSE_S = 10.0
 
 @dataclass(slots=True)
 class Place:
-    """An owned partition. `next_offset` is the next to write, None while it is not open; `durable` the next to keep."""
+    """An owned partition. `next_offset` is the next to write, None while it is not open; `durable` the next to keep.
+
+    `tip` is the last record that was written.
+    """
 
     next_offset: int | None = None
+    tip: Tip | None = None
     durable: int | None = None
     due_s: float = 0.0
     pause_s: float = 0.0
@@ -40,15 +45,16 @@ class Places:
             if place.next_offset is None and place.due_s <= now_s
         ]
 
-    def opened(self, partition: Partition, offset: int) -> None:
+    def opened(self, partition: Partition, offset: int, tip: Tip | None) -> None:
         """It is read on from there."""
         place = self.held[partition]
         place.next_offset = place.durable = offset
+        place.tip = tip
 
-    def advanced(self, partition: Partition, next_offset: int, durable: int) -> None:
-        """A batch was written, so what was wrong before is over."""
+    def advanced(self, partition: Partition, tip: Tip, durable: int) -> None:
+        """A batch was written up to the tip, so what was wrong before is over."""
         place = self.held[partition]
-        place.next_offset, place.durable = next_offset, durable
+        place.next_offset, place.tip, place.durable = tip.offset + 1, tip, durable
         place.pause_s = 0.0
 
     def lost(self, partition: Partition, now_s: float) -> float:

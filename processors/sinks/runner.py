@@ -13,23 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
 from events.log_ends import LogEnds
+from events.overlapping_consumer import OverlappingConsumer
 from events.positions import Partition
 from events.reader import LogReader, LogRecord
 from events.settings import LogSettings
-from events.tolerant_records import TolerantConsumer
 from processors import metrics
 from processors.retry import until_done
 from processors.sinks.places import Places
-from processors.sinks.same_log import LogReplacedError, SameLog
-from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
+from processors.sinks.same_log import SameLog
+from projections.errors import FencedError, LogReplacedError, SinkUnavailableError, StaleCheckpointError
 from projections.sink import Sink
+from projections.tip import Tip, is_elsewhere, tip_of
 
 FETCH_BYTES = 8 * 2**20
 RESPONSE_BYTES = 16 * 2**20
@@ -78,9 +79,9 @@ class SinkRunner:
         finally:
             await stop_consumer(consumer)
 
-    async def _join(self) -> AIOKafkaConsumer:
+    async def _join(self) -> OverlappingConsumer:
         settings = self.settings
-        consumer = TolerantConsumer(
+        consumer = OverlappingConsumer(
             bootstrap_servers=settings.bootstrap,
             group_id=group_of(settings, self.sink.name),
             enable_auto_commit=False,
@@ -103,7 +104,7 @@ class SinkRunner:
         )
         return consumer
 
-    async def on_assigned(self, consumer: AIOKafkaConsumer, given: Collection[TopicPartition]) -> None:
+    async def on_assigned(self, consumer: OverlappingConsumer, given: Collection[TopicPartition]) -> None:
         """Nothing is fetched before the sink has said from where."""
         async with self._quiet:
             for partition in self._places.held:
@@ -113,50 +114,58 @@ class SinkRunner:
             consumer.pause(*given)
         metrics.SINK_PARTITIONS.labels(self.sink.name).set(len(given))
 
-    async def _round(self, consumer: AIOKafkaConsumer, ends: LogEnds) -> None:
+    async def _round(self, consumer: OverlappingConsumer, ends: LogEnds) -> None:
         """Open what is due, write what is there, and now and then close what is due by age."""
         async with self._quiet:
             due = self._places.due(_now_s())
             await asyncio.gather(*(self._open(consumer, ends, partition) for partition in due))
         try:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            found = await consumer.getmany(timeout_ms=POLL_MS)
         except KafkaError as error:
             _log.warning("the log cannot be read", sink=self.sink.name, why=repr(error))
             await asyncio.sleep(POLL_MS / 1000)
             return
         async with self._quiet:
+            fetched = consumer.over_known_connections(found)
             await asyncio.gather(
-                *(self._write(consumer, self._partition(place), found) for place, found in fetched.items())
+                *(self._write(consumer, self._partition(place), some) for place, some in fetched.items())
             )
             await self._close_due(consumer)
         await self._tell_group(consumer)
 
-    async def _open(self, consumer: AIOKafkaConsumer, ends: LogEnds, partition: Partition) -> None:
+    async def _open(self, consumer: OverlappingConsumer, ends: LogEnds, partition: Partition) -> None:
         try:
             async with self._turns:
-                offset = await self._position(partition, ends)
+                offset, tip = await self._position(partition, ends)
             place = self._place(partition)
-            consumer.seek(place, offset)
+            consumer.seek_overlapping(place, offset)
             consumer.resume(place)
-            self._places.opened(partition, offset)
+            self._places.opened(partition, offset, tip)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the others go on
             await self._lose(consumer, partition, error)
 
-    async def _position(self, partition: Partition, ends: LogEnds) -> int:
-        """Where to read on."""
+    async def _position(self, partition: Partition, ends: LogEnds) -> tuple[int, Tip | None]:
+        """Where to read on, and the last record that the store has."""
         offset, tip = await self.sink.open(partition), self.sink.tip(partition)
         await SameLog(self.sink.name, LogReader(self.settings), ends).check(partition, offset, tip)
-        return offset
+        return offset, tip
 
     async def _write(
-        self, consumer: AIOKafkaConsumer, partition: Partition, records: Sequence[LogRecord]
+        self, consumer: OverlappingConsumer, partition: Partition, records: Sequence[LogRecord]
     ) -> None:
         place = self._places.held.get(partition)
         if place is None or place.next_offset is None:
             return
         start = place.next_offset
+        if is_elsewhere(place.tip, records):
+            detail = f"before {start} of {partition} lies another record than was written"
+            await self._lose(consumer, partition, LogReplacedError(detail))
+            return
+        records = records[1:] if records[0].offset == start - 1 else records
+        if not records:
+            return
         if records[0].offset != start and self._places.is_news(partition, records[0].offset):
-            consumer.seek(self._place(partition), start)
+            consumer.seek_overlapping(self._place(partition), start)
             return
         if records[0].offset < start:
             detail = f"{partition} is read from {records[0].offset} on, though {start} was asked for: the log is shorter"
@@ -169,9 +178,9 @@ class SinkRunner:
             await self._lose(consumer, partition, error)
             return
         metrics.SINK_RECORDS.labels(self.sink.name, partition.topic).inc(len(records))
-        self._places.advanced(partition, records[-1].offset + 1, durable)
+        self._places.advanced(partition, tip_of(records[-1]), durable)
 
-    async def _lose(self, consumer: AIOKafkaConsumer, partition: Partition, error: Exception) -> None:
+    async def _lose(self, consumer: OverlappingConsumer, partition: Partition, error: Exception) -> None:
         pause_s = self._places.lost(partition, _now_s())
         cause = next((name for kind, name in _CAUSES.items() if isinstance(error, kind)), "defect")
         metrics.SINK_REOPENED.labels(self.sink.name, cause).inc()
@@ -189,7 +198,7 @@ class SinkRunner:
         except (IllegalStateError, SinkUnavailableError) as also:
             _log.info("let go of a partition", sink=self.sink.name, partition=str(partition), why=repr(also))
 
-    async def _close_due(self, consumer: AIOKafkaConsumer) -> None:
+    async def _close_due(self, consumer: OverlappingConsumer) -> None:
         try:
             self._places.made_durable(await self.sink.tick())
         except SinkUnavailableError as error:
@@ -201,7 +210,7 @@ class SinkRunner:
             ]:
                 await self._lose(consumer, partition, error)
 
-    async def _tell_group(self, consumer: AIOKafkaConsumer) -> None:
+    async def _tell_group(self, consumer: OverlappingConsumer) -> None:
         """The durable positions, for lag; what fails is told again with the next."""
         durable = self._places.durable
         if durable == self._committed:
@@ -217,7 +226,7 @@ class SinkRunner:
         else:
             self._committed = durable
 
-    async def _drain(self, consumer: AIOKafkaConsumer, ends: LogEnds) -> None:
+    async def _drain(self, consumer: OverlappingConsumer, ends: LogEnds) -> None:
         held = list(self._places.held)
         wanted = await ends.ends(held) if held else {}
         while self._places.behind(wanted):
@@ -239,7 +248,7 @@ def group_of(settings: LogSettings, sink_name: str) -> str:
 
 
 class _Listener(ConsumerRebalanceListener):
-    def __init__(self, runner: SinkRunner, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, runner: SinkRunner, consumer: OverlappingConsumer) -> None:
         self._runner = runner
         self._consumer = consumer
 

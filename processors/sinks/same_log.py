@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from events.log_ends import LogEnds
 from events.positions import Partition
 from events.reader import LogReader
+from projections.errors import LogReplacedError
 from projections.tip import Tip, tip_at
-
-
-class LogReplacedError(Exception):
-    """The store holds records that this log never had, or has lost: reading on would leave out others in their place."""
 
 
 @dataclass(frozen=True, slots=True)

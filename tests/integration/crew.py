@@ -41,13 +41,7 @@ class Crew:
     async def join(self) -> Child:
         """One more worker, which has not joined the group yet."""
         name = f"worker-{next(_WORKERS)}"
-        environment = {
-            **os.environ,
-            **environment_of("LOG", self.rig.log),
-            **environment_of("LIVE", self.rig.live),
-        }
-        launch = Launch([sys.executable, "-m", "api.cli", "work"], environment)
-        member = await Child.spawn(name, launch, self.folder / f"{name}.log")
+        member = await spawn(["work"], self.folder / f"{name}.log", LOG=self.rig.log, LIVE=self.rig.live)
         self.members.append(member)
         return member
 
@@ -73,6 +67,14 @@ class Crew:
         for member in self.members:
             await member.kill()
         self.members.clear()
+
+
+async def spawn(command: Sequence[str], log: Path, **sections: BaseModel) -> Child:
+    """A command of ours as a process of its own, with sections of the settings by name."""
+    environment = dict(os.environ)
+    for section, settings in sections.items():
+        environment |= environment_of(section, settings)
+    return await Child.spawn(log.stem, Launch([sys.executable, "-m", "api.cli", *command], environment), log)
 
 
 def environment_of(section: str, settings: BaseModel) -> dict[str, str]:
