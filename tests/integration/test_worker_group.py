@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
 from embedded.ports import HOST, free_port
 from events.envelope import Event
+from processors.slot_runner import HELD_UP_AFTER_S
 from tests.integration.crew import Crew, crew
-from tests.integration.live_server import live_server
+from tests.integration.live_server import eventually, live_server, until
 from tests.integration.rig import Rig, settings_of_worker
+from tests.integration.stopped import stop
 from tests.integration.traffic import failed, traffic, usage
 
 
@@ -63,16 +67,32 @@ async def test_a_killed_member_is_replaced_by_the_others(workers: Crew) -> None:
     assert await workers.rig.violations() == []
 
 
-async def test_a_member_that_slept_too_long_changes_nothing(workers: Crew) -> None:
-    """It is fenced when it wakes up, finds out, and takes its share again."""
+async def test_a_member_that_slept_longer_than_its_session_changes_nothing(workers: Crew) -> None:
+    """What the other decided meanwhile is told once; the sleeper is fenced when it wakes up, finds out, and takes its share again."""
     first, second = await workers.of(2)
-    async with traffic(workers.rig):
-        first.send(signal.SIGSTOP)
+    decided = Counter(f"missed-{number}/m" for number in range(8))
+    failures: list[Event] = [failed("acme", f"missed-{number}", "m") for number in range(8) for _ in range(5)]
+
+    async def told() -> Counter[str]:
+        breakers = [event.deployment for event in await workers.rig.events("breakers")]
+        return Counter(name for name in breakers if name in decided)
+
+    async def all_decided() -> bool:
+        return (await told()).keys() == decided.keys()
+
+    async with traffic(workers.rig) as gateway:
+        await gateway.flown()
+        await stop(first)
+        slept_s = time.monotonic()
         await workers.shared_out([second])
+        await gateway.append(failures)
+        await eventually(all_decided)
+        await until(lambda: time.monotonic() - slept_s > HELD_UP_AFTER_S)
         first.send(signal.SIGCONT)
         await workers.shared_out([first, second])
     await workers.rig.folded()
-    assert first.exit_code is None, first.log_tail()
+    assert [first.exit_code, second.exit_code] == [None, None], first.log_tail()
+    assert await told() == decided
     assert await workers.rig.violations() == []
 
 
