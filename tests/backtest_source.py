@@ -16,9 +16,10 @@ from processors.backtest.run import Backtest, Source
 from tests.simulation.chaos import Faults, RandomFates
 from tests.simulation.cluster import Cluster
 from tests.simulation.log import MemoryLog
+from tests.simulation.plan import Plan
 from tests.simulation.scenario import disturb, drained, shipped_codec
 from tests.simulation.virtual_time import run
-from tests.simulation.world import Plan, World
+from tests.simulation.world import World
 
 
 @dataclass(frozen=True, slots=True)

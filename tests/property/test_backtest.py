@@ -21,9 +21,9 @@ from projections.live.provider import PolicyInForce, ProviderSettings
 from tests.backtest_source import backtest, history
 from tests.simulation.chaos import Faults
 from tests.simulation.log import MemoryLog
+from tests.simulation.plan import DEPLOYMENTS
 from tests.simulation.scenario import shipped_codec
 from tests.simulation.virtual_time import START_US
-from tests.simulation.world import DEPLOYMENTS
 
 SEEDS = (5, 7, 9, 14, 27, 33, 40, 44)
 AMID_USAGE = ("changing-", "closing")

@@ -15,10 +15,11 @@ from events.registry import FolderRegistry
 from events.settings import LogSettings
 from tests.simulation.chaos import Faults, RandomFates
 from tests.simulation.cluster import Cluster
+from tests.simulation.plan import Plan
 from tests.simulation.properties import violations
 from tests.simulation.redis import Value
 from tests.simulation.virtual_time import run
-from tests.simulation.world import Plan, World
+from tests.simulation.world import World
 
 DRAINED_WITHIN_S = 900.0
 """Longest virtual time that may pass after the last fault until all is folded; the longest pauses end in it."""

@@ -9,11 +9,12 @@ import pytest
 from events.settings import LogSettings
 from tests.simulation.chaos import OneFate
 from tests.simulation.cluster import Cluster
+from tests.simulation.plan import Plan
 from tests.simulation.process import Fate
 from tests.simulation.properties import violations
 from tests.simulation.scenario import drained, shipped_codec
 from tests.simulation.virtual_time import run
-from tests.simulation.world import Plan, World
+from tests.simulation.world import World
 
 PLAN = Plan(duration_s=3.0, usage=12, bad=0.1, duplicates=0.1, late=0.1, operators=0.3)
 NEVER = -1

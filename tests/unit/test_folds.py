@@ -25,10 +25,11 @@ from tests.golden import raw_of
 from tests.integration.history.place import Record
 from tests.simulation.chaos import OneFate
 from tests.simulation.cluster import Cluster
+from tests.simulation.plan import Plan
 from tests.simulation.process import Fate
 from tests.simulation.scenario import drained
 from tests.simulation.virtual_time import run
-from tests.simulation.world import Plan, World
+from tests.simulation.world import World
 
 KNOWN = {
     Projection.LIVE: (1, "616854e20db7e9b2"),
