@@ -144,7 +144,7 @@ TOPICS: dict[str, Topic] = {
             key_field="actor",
             group="actor",
             retention_ms=FOREVER_MS,
-            written_by="whoever acts: operators, retention",
+            written_by="whoever acts: retention, reprice",
         ),
         Topic(
             "dead-letters",

@@ -91,8 +91,9 @@ async def _applied(settings: Settings, policies: Policies, actor: str) -> list[O
     from events.codec import open_codec
     from events.publisher import Publisher, wall_clock_ms
     from events.reader import LogReader
+    from projections.audit import Audit
     from projections.retention.apply import apply as carry_out
-    from projections.retention.audit import Journal
+    from projections.retention.audit import SOURCE, Journal
     from projections.retention.inventory import planned
 
     log = settings.log
@@ -100,9 +101,9 @@ async def _applied(settings: Settings, policies: Policies, actor: str) -> list[O
     await create_topics(log)
     async with _stores(settings) as stores, Publisher(log, codec) as publisher:
         found, _ = await planned(stores, policies, wall_clock_ms() * 1000)
-        journal = Journal(publisher, LogReader(log), codec, actor, lambda: wall_clock_ms() * 1000)
+        audit = Audit(SOURCE, actor, publisher, LogReader(log), codec, lambda: wall_clock_ms() * 1000)
         with progress("steps", len(found.steps)) as bar:
-            return await carry_out(stores, found, journal, lambda _: bar.advance(bar.task_ids[0]))
+            return await carry_out(stores, found, Journal(audit), lambda _: bar.advance(bar.task_ids[0]))
 
 
 @asynccontextmanager

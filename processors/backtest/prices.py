@@ -51,6 +51,11 @@ class Prices:
         spelled = orjson.dumps(sorted((key, astuple(rates)) for key, rates in self.models.items()))
         object.__setattr__(self, "version", f"prices-{hashlib.sha256(spelled).hexdigest()[:16]}")
 
+    @property
+    def name(self) -> str:
+        """Names all of these prices, those of the list as well."""
+        return f"{self.version}, else {PRICE_VERSION}" if self.from_list else self.version
+
     def cost_nano_usd(self, usage: Mapping[str, Any]) -> int | None:
         """What a usage record would have cost; None: no price is known."""
         priced = self.priced(usage)

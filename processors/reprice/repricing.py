@@ -67,10 +67,10 @@ class Call(NamedTuple):
         """What is added to what was spent."""
         return (self.after_nano_usd or 0) - (self.before_nano_usd or 0)
 
-    def adjustment(self, at_us: int, actor: str, reason: str) -> SpendAdjusted:
+    def adjustment(self, at_us: int, actor: str, reason: str, action_id: str | None = None) -> SpendAdjusted:
         """The event that makes it so. The same call, adjusted as often before, to the same prices: the same id.
 
-        InvalidEventError when actor or reason are none.
+        `action_id` is what the audit calls the repricing. InvalidEventError when actor or reason are none.
         """
         assert self.priced is not None
         usage, standing = self.usage, self.standing
@@ -81,6 +81,7 @@ class Call(NamedTuple):
             ),
             "occurred_at": at_us,
             "source": SOURCE,
+            "correlation_id": action_id,
             "usage_id": usage["event_id"],
             "usage_occurred_at": usage["occurred_at"],
             "cost_before_nano_usd": self.before_nano_usd,

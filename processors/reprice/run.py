@@ -14,8 +14,10 @@ from events.reader import LogReader, Range
 from events.settings import LogSettings
 from processors.backtest.prices import Prices
 from processors.dedupe import SLICE_MS
+from processors.reprice.audit import SOURCE, Correction, correction
 from processors.reprice.repricing import Call, Repricing
 from processors.reprice.scope import Scope
+from projections.audit import Audit
 from projections.live.spend import QUARTERS_PER_DAY, quarter_of
 
 APPENDED_AT_ONCE = 500
@@ -78,6 +80,10 @@ class Plan:
             self.posted[day] = self.posted.get(day, 0) + call.difference_nano_usd
 
 
+def _now_us() -> int:
+    return wall_clock_ms() * 1000
+
+
 @dataclass(slots=True)
 class Reprice:
     """One repricing. Who applies it holds the RepriceLock from before `plan` to the end."""
@@ -103,11 +109,23 @@ class Reprice:
     async def apply(
         self, plan: Plan, publisher: Publisher, actor: str, reason: str, tell: Tell = lambda *_: None
     ) -> dict[Partition, int]:
-        """Append what the plan says, and give the next offset after it by partition.
+        """Append what the plan says, and give the next offset after it by partition. The audit is told before and after.
 
         `tell` counts adjustments. InvalidEventError when actor or reason are none, and
         nothing is appended then. The errors of `Publisher.append`: what was appended before stays, and the next plan finds it.
         """
+        audit = Audit(SOURCE, actor, publisher, self.source, self.codec, _now_us)
+        corrected = await correction(audit, self.prices, self.scope, reason)
+        if not plan.total.adjusted and not corrected.is_resumed:
+            return {}
+        await corrected.started(plan.total.adjusted, plan.total.difference_nano_usd)
+        positions = await self._append(plan, publisher, corrected, tell)
+        await corrected.done(plan.total.adjusted, plan.total.difference_nano_usd)
+        return positions
+
+    async def _append(
+        self, plan: Plan, publisher: Publisher, corrected: Correction, tell: Tell
+    ) -> dict[Partition, int]:
         positions: dict[Partition, int] = {}
         done = 0
         async with aclosing(self._calls(plan, lambda *_: None)) as batches:
@@ -115,8 +133,8 @@ class Reprice:
                 changed = [call for call in calls if call.is_adjusted]
                 for first in range(0, len(changed), APPENDED_AT_ONCE):
                     some = changed[first : first + APPENDED_AT_ONCE]
-                    at_us = wall_clock_ms() * 1000
-                    events = [call.adjustment(at_us, actor, reason) for call in some]
+                    at_us = _now_us()
+                    events = [corrected.adjustment(call, at_us) for call in some]
                     for at in await publisher.append(events):
                         place = Partition(at.topic, at.partition)
                         positions[place] = max(at.offset, positions.get(place, 0))

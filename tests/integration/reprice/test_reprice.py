@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from events.action_audited import ActionAudited
 from events.spend_adjusted import SpendAdjusted
 from processors.rebuild.progress import Progress
 from processors.verify.live import verify_live
@@ -70,6 +71,11 @@ async def adjustments(rig: Rig) -> list[SpendAdjusted]:
     return list(await rig.events("adjustments"))
 
 
+async def audited(rig: Rig) -> list[ActionAudited]:
+    """What the audit says, in the order in which it was told."""
+    return sorted(await rig.events("audit"), key=lambda event: event.occurred_at)
+
+
 async def differences(rig: Rig) -> list[str]:
     """What the naive folds say against the live state."""
     found = await verify_live(rig.log, rig.live, rig.codec, Progress(lambda *_: None), rig.slots)
@@ -103,15 +109,24 @@ async def test_a_wrong_price_is_looked_at_then_corrected_to_the_nano_dollar(
     said = {(event.actor, event.reason, event.price_version_before) for event in events}
     assert said == {("ann", "list", None)}
     assert len({event.usage_id for event in events}) == 11
+    audit = await audited(rig)
+    assert [(one.result, one.actor) for one in audit] == [("STARTED", "ann"), ("DONE", "ann")]
+    assert {event.correlation_id for event in events} == {one.correlation_id for one in audit}
+    facts = {"adjustments": "11", "difference_usd": "0.00349999", "tenant": "thrifty", "reason": "list"}
+    assert all(facts.items() <= one.attributes.items() for one in audit)
 
     again = (await console.succeeds(*arguments, "--apply")).json
     assert (again["total"]["calls"], again["total"]["adjusted"], again["proof"]) == (12, 0, [])
     assert await adjustments(rig) == events
+    assert await audited(rig) == audit
 
     shown = await console.succeeds("reprice", "--policy", "dear.yaml", "--tenant", "thrifty", "--apply")
     assert "proven" in shown.out
     assert (await rig.spent("thrifty")).cost_nano_usd == 11 * 2 * CALL + 3_500_001
     assert {event.cost_before_nano_usd for event in (await adjustments(rig))[11:]} == {CALL}
+    await console.succeeds(*arguments, "--apply")
+    assert (await rig.spent("thrifty")).cost_nano_usd == 11 * CALL + 3_500_001
+    assert len({one.correlation_id for one in await audited(rig)}) == 3
     await rig.folded()
     raised = await alerts(rig)
     assert len(raised) == len(set(raised)) == 3
@@ -122,7 +137,7 @@ async def test_a_wrong_price_is_looked_at_then_corrected_to_the_nano_dollar(
     assert await wrong(rig, place) == []
     for grain in ("minute", "hour", "day"):
         by_grain = f"SELECT sum(cost_nano_usd)::bigint FROM usage_by_{grain} WHERE tenant = 'thrifty'"
-        assert await place.value(by_grain) == 11 * 2 * CALL + 3_500_001
+        assert await place.value(by_grain) == 11 * CALL + 3_500_001
 
 
 async def test_killed_amid_its_appends_it_goes_on_when_run_again(rig: Rig, console: Console) -> None:
@@ -135,6 +150,7 @@ async def test_killed_amid_its_appends_it_goes_on_when_run_again(rig: Rig, conso
     assert await asyncio.wait_for(child.wait(), COMMAND_WITHIN_S) == -signal.SIGKILL
     first = await adjustments(rig)
     assert len(first) >= 20
+    assert [one.result for one in await audited(rig)] == ["STARTED"]
     await rig.store.connection.command("DEL", reprice_lock_key(rig.live.namespace))
     async with RepriceLock(rig.store.connection, rig.live.namespace):
         locked = await console.run(*command)
@@ -148,3 +164,20 @@ async def test_killed_amid_its_appends_it_goes_on_when_run_again(rig: Rig, conso
     assert len(events) == len(first) + told["total"]["adjusted"]
     assert len({event.usage_id for event in events}) == len(events)
     assert await differences(rig) == []
+    begun, ended = await audited(rig)
+    assert (ended.result, ended.attributes["adjustments"]) == ("DONE", str(told["total"]["adjusted"]))
+    assert {event.correlation_id for event in events} == {begun.correlation_id} == {ended.correlation_id}
+
+
+async def test_killed_before_it_has_told_the_end_it_tells_it_once(rig: Rig, console: Console) -> None:
+    """Nothing is left to adjust then, and the audit is told so; run once more, there is nothing to tell."""
+    command = ("reprice", "--policy", "prices.yaml", "--tenant", "thrifty", "--apply")
+    await console.killed("before projections.audit:Audit.tell 2", *command)
+    events = await adjustments(rig)
+    for _ in range(2):
+        await rig.store.connection.command("DEL", reprice_lock_key(rig.live.namespace))
+        await console.succeeds(*command)
+    assert await adjustments(rig) == events
+    begun, ended = await audited(rig)
+    assert (begun.result, ended.result) == ("STARTED", "DONE")
+    assert begun.correlation_id == ended.correlation_id == events[0].correlation_id

@@ -24,10 +24,11 @@ from events.settings import LogSettings
 from events.usage_recorded import UsageRecorded
 from projections.archive.settings import ArchiveSettings
 from projections.archive.sink import ArchiveSink
+from projections.audit import Audit
 from projections.history.settings import HistorySettings
 from projections.history.sink import HistorySink
 from projections.retention.apply import Outcome, apply
-from projections.retention.audit import Journal
+from projections.retention.audit import SOURCE, Journal
 from projections.retention.inventory import Stores, planned
 from projections.retention.policy import Policies
 from projections.retention.policy_file import parse_policies
@@ -128,8 +129,8 @@ class Place:
         publisher: Publisher | None = None,
     ) -> list[Outcome]:
         """Carry a plan out."""
-        journal = Journal(publisher or self.publisher, LogReader(self.log), CODEC, "ops", lambda: NOW_US)
-        return await apply(self.stores, found, journal, progress)
+        audit = Audit(SOURCE, "ops", publisher or self.publisher, LogReader(self.log), CODEC, lambda: NOW_US)
+        return await apply(self.stores, found, Journal(audit), progress)
 
     async def rows(self, table: str = "usage") -> list[asyncpg.Record]:
         """All rows of a table, in order of the log."""
