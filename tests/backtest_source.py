@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random as global_random
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from events.reader import Batch, Range
@@ -47,17 +47,20 @@ class LogSource:
                 yield number, self.log.read(topic, number, start, min(held.end, start + self.fetch))
 
 
-def history(seed: int, faults: Faults | None = None) -> MemoryLog:
-    """What a seed's gateways, operators and workers leave on the log, while some things fail or nothing does."""
+def history(seed: int, faults: Faults | None = None, adjusted: float = 0.0) -> MemoryLog:
+    """What a seed's gateways, operators and workers leave on the log, while some things fail or nothing does.
+
+    `adjusted` is the share of the usage's number that adjustments come to.
+    """
     global_random.seed(seed)  # the jitter of the retries
-    return run(_history(Random(seed), faults or Faults()))
+    return run(_history(Random(seed), faults or Faults(), adjusted))
 
 
-async def _history(random: Random, faults: Faults) -> MemoryLog:
+async def _history(random: Random, faults: Faults, adjusted: float) -> MemoryLog:
     fates = RandomFates(faults, random, calm=True)
     settings = LogSettings(partitions=random.choice((1, 2, 3)), max_event_bytes=65_536)
     cluster = Cluster(settings, shipped_codec(), fates, random, faults.written_twice)
-    world = World(cluster, Plan.drawn(random), random)
+    world = World(cluster, replace(Plan.drawn(random), adjusted=adjusted), random)
     cluster.start_worker()
     cluster.share_out()
     world.settle()

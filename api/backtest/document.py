@@ -9,11 +9,11 @@ from api.rfc3339 import format_time_us, optional_time
 from events.breaker_transitioned import BreakerTransitioned
 from events.money import format_usd
 from processors.backtest.calls import Changed, changed_calls
+from processors.backtest.cost import Cost, CostKey
 from processors.backtest.deployment import DeploymentRun, Listed
 from processors.backtest.ledger import Overrun, Reached
 from processors.backtest.outcome import Outcome
 from processors.backtest.timeline import Admission, Span, total_us
-from processors.backtest.usage import Cost
 
 Document = dict[str, Any]
 MOST_SPANS = 1_000
@@ -213,7 +213,7 @@ def _overrun(one: Overrun) -> Document:
     }
 
 
-def _costs(costs: Mapping[tuple[str, str, str], Cost]) -> Document:
+def _costs(costs: Mapping[CostKey, Cost]) -> Document:
     return {
         "total": cost_row(summed(costs.values())),
         "by_tenant": _by(costs, ("tenant",), lambda key: (key[0],)),
@@ -231,7 +231,7 @@ def summed(costs: Iterable[Cost]) -> Cost:
     return total
 
 
-def _by(costs: Mapping[tuple[str, str, str], Cost], names: tuple[str, ...], of: Any) -> list[Document]:
+def _by(costs: Mapping[CostKey, Cost], names: tuple[str, ...], of: Any) -> list[Document]:
     groups: dict[tuple[str, ...], Cost] = {}
     for key, cost in costs.items():
         groups.setdefault(of(key), Cost()).add(cost)

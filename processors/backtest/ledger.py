@@ -25,6 +25,8 @@ from projections.live.spend import (
 )
 
 WHOLE_PERCENT = 100
+STRETCH_MS = 1_000
+"""Budgets are looked at each time that the records' clock has moved on by so much."""
 
 
 class Spend:

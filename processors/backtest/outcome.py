@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from events.reader import Range
+from processors.backtest.cost import Cost, CostKey
 from processors.backtest.deployment import DeploymentRun
 from processors.backtest.downtime import ModelDowntime
 from processors.backtest.ledger import Overrun, Reached
-from processors.backtest.usage import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Outcome:
     not_reproduced_alerts: tuple[Reached, ...]
     overruns_recorded: tuple[Overrun, ...]
     overruns_tried: tuple[Overrun, ...]
-    costs: Mapping[tuple[str, str, str], Cost]
+    costs: Mapping[CostKey, Cost]
 
     @property
     def is_reproduced(self) -> bool:

@@ -14,6 +14,7 @@ from events.errors import InvalidEventError
 from events.pricing import PRICE_VERSION, Rates, price_call
 
 TOKENS_PER_PRICE = 1_000_000
+_NOTHING_SENT = {"input_tokens": 0, "output_tokens": 0}
 
 
 def rates(
@@ -75,15 +76,20 @@ class Prices:
             return Priced(cost, self.version) if cost <= MAX_LONG else None
         if not self.from_list:
             return None
-        try:
-            listed = price_call(
-                provider,
-                model,
-                usage["occurred_at"],
-                input_tokens=sent,
-                output_tokens=answered,
-                cached_input_tokens=cached,
-            )
-        except InvalidEventError:
-            return None
+        tokens = {"input_tokens": sent, "output_tokens": answered, "cached_input_tokens": cached}
+        listed = _listed(provider, model, usage["occurred_at"], tokens)
         return None if listed is None else Priced(listed, PRICE_VERSION)
+
+    def tell_of(self, provider: str, model: str, at_us: int) -> bool:
+        """Whether they say what a call to a model costs that happens then."""
+        if (provider, model) in self.models:
+            return True
+        return self.from_list and _listed(provider, model, at_us, _NOTHING_SENT) is not None
+
+
+def _listed(provider: str, model: str, at_us: int, tokens: Mapping[str, int]) -> int | None:
+    """Nano-USD by the installed price list."""
+    try:
+        return price_call(provider, model, at_us, **tokens)
+    except InvalidEventError:
+        return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from heapq import merge
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 from events.alert_raised import AlertKind, AlertRaised
@@ -21,14 +23,17 @@ from events.positions import Position
 from events.provider_changed import ProviderChanged
 from events.reader import Batch, LogRecord, Range
 from events.settings import LogSettings
+from events.spend_adjusted import SpendAdjusted
+from processors.backtest.adjustments import Adjusted, Adjustments
 from processors.backtest.breakers import BreakerBacktest
+from processors.backtest.cost import Cost, CostKey
 from processors.backtest.deployment import DeploymentRun
 from processors.backtest.downtime import downtimes
 from processors.backtest.ledger import Overrun, Reached
 from processors.backtest.outcome import Alerts, Counted, Outcome
 from processors.backtest.policy import TriedPolicy
 from processors.backtest.settings_history import SettingsHistory
-from processors.backtest.usage import Cost, UsageBacktest
+from processors.backtest.usage import UsageBacktest
 from processors.dedupe import SLICE_MS, Seen
 from processors.usage.soundness import Soundness
 from projections.live import budget as budget_model
@@ -84,10 +89,11 @@ class Backtest:
             await self._changes("providers", ProviderChanged),
             await self._changes("budgets", BudgetChanged),
         )
-        usage = await self._needed(usage, budgets)
+        adjustments = await self._adjustments()
+        usage = await self._needed(usage, budgets, adjustments)
         self._total = sum(held.end - held.start for held in [*outcomes.values(), *usage.values()])
         deployments = await self._breakers(outcomes, providers)
-        costs, alerts, recorded, tried, strange = await self._budgets(usage, budgets)
+        costs, alerts, recorded, tried, strange = await self._budgets(usage, budgets, adjustments)
         begins_us = self.from_us or 0
         ends_us = self.to_us if self.to_us is not None else self._clock_us + 1
         return Outcome(
@@ -117,12 +123,17 @@ class Backtest:
         return {number: Range(there.start, min(there.end, ends[number])) for number, there in held.items()}
 
     async def _needed(
-        self, usage: dict[int, Range], changes: Mapping[int, list[tuple[int, BudgetChanged]]]
+        self,
+        usage: dict[int, Range],
+        changes: Mapping[int, list[tuple[int, BudgetChanged]]],
+        adjustments: Mapping[int, Adjustments],
     ) -> dict[int, Range]:
-        """Without what is older than the periods that the budgets are in at the beginning, and the duplicates' horizon."""
+        """Without what is older than the periods that the budgets are in at the beginning or when the first call happened that
+        was adjusted since, and the duplicates' horizon.
+        """
         if self.from_us is None:
             return usage
-        begins_us = self.from_us
+        begins_us = min([self.from_us, *(held.earliest_us for held in adjustments.values())])
         earliest_us = begins_us
         for event in [*(each for held in changes.values() for _, each in held), *self.policy.budgets]:
             for budget in budget_model.evolve(Budgets(event.tenant), event).budgets.values():
@@ -195,22 +206,31 @@ class Backtest:
                         yield event
 
     async def _budgets(
-        self, wanted: Mapping[int, Range], changes: Mapping[int, list[tuple[int, BudgetChanged]]]
+        self,
+        wanted: Mapping[int, Range],
+        changes: Mapping[int, list[tuple[int, BudgetChanged]]],
+        adjustments: Mapping[int, Adjustments],
     ) -> tuple[
-        dict[tuple[str, str, str], Cost],
+        dict[CostKey, Cost],
         Alerts,
         tuple[Overrun, ...],
         tuple[Overrun, ...],
         tuple[Reached, ...],
     ]:
-        folds = {number: self._usage_fold(number, changes.get(number, [])) for number in sorted(wanted)}
+        folds = {
+            number: self._usage_fold(number, changes.get(number, []), adjustments.get(number))
+            for number in sorted(wanted)
+        }
         async with aclosing(self.source.read("usage", wanted)) as batches:
             async for number, records in batches:
                 folds[number].apply(records)
                 self._read(Counted(usage=len(records)))
-        self._clock_us = max([self._clock_us, *(fold.clock_ms * 1000 for fold in folds.values())])
+        clocks_ms = [fold.clock_ms for fold in folds.values()] + [
+            one.clock_ms for one in adjustments.values()
+        ]
+        self._clock_us = max([self._clock_us, *(clock_ms * 1000 for clock_ms in clocks_ms)])
         end_us = self.to_us if self.to_us is not None else self._clock_us
-        costs: dict[tuple[str, str, str], Cost] = {}
+        costs: dict[CostKey, Cost] = {}
         for fold in folds.values():
             fold.finish(-(-end_us // 1000) - 1 if self.to_us is not None else end_us // 1000)
             for key, cost in fold.costs.items():
@@ -234,7 +254,12 @@ class Backtest:
             tuple(strange),
         )
 
-    def _usage_fold(self, number: int, changes: list[tuple[int, BudgetChanged]]) -> UsageBacktest:
+    def _usage_fold(
+        self, number: int, budgets: list[tuple[int, BudgetChanged]], adjustments: Adjustments | None
+    ) -> UsageBacktest:
+        changes: list[tuple[int, BudgetChanged | Adjusted]] = [*budgets]
+        if adjustments is not None:
+            changes = list(merge(changes, adjustments.stretches, key=itemgetter(0)))
         return UsageBacktest(
             self.codec,
             Soundness(Bounds(self.log, number)),
@@ -263,16 +288,35 @@ class Backtest:
     async def _changes(self, topic: str, kind: type[E]) -> dict[int, list[tuple[int, E]]]:
         """All changes of a control topic by partition, with their records' times (ms), duplicates dropped."""
         found: dict[int, list[tuple[int, E]]] = {}
+        async with aclosing(self._once(topic, kind, await self.source.ranges(topic))) as events:
+            async for number, time_ms, event in events:
+                found.setdefault(number, []).append((time_ms, event))
+        return found
+
+    async def _adjustments(self) -> dict[int, Adjustments]:
+        """Those before the end of the time asked about, by partition."""
+        found: dict[int, Adjustments] = {}
+        wanted = await self._wanted("adjustments")
+        async with aclosing(self._once("adjustments", SpendAdjusted, wanted)) as events:
+            async for number, time_ms, event in events:
+                if number not in found:
+                    found[number] = Adjustments(self.policy.prices, self.from_us or 0)
+                found[number].add(time_ms, event)
+        return found
+
+    async def _once(
+        self, topic: str, kind: type[E], wanted: Mapping[int, Range]
+    ) -> AsyncGenerator[tuple[int, int, E], None]:
+        """The events that count, with their partitions and their records' times (ms): neither bad ones nor duplicates."""
         seen: dict[int, Seen] = {}
-        async with aclosing(self.source.read(topic, await self.source.ranges(topic))) as batches:
+        async with aclosing(self.source.read(topic, wanted)) as batches:
             async for number, records in batches:
                 ids, bounds = seen.setdefault(number, Seen()), Bounds(self.log, number)
                 for record in records:
                     ids.tick(record.timestamp, record.offset)
                     event = self._event(topic, record, bounds, kind)
                     if event is not None and ids.add(event.event_id):
-                        found.setdefault(number, []).append((record.timestamp, event))
-        return found
+                        yield number, record.timestamp, event
 
     def _event(self, topic: str, record: LogRecord, bounds: Bounds, kind: type[E]) -> E | None:
         """The event of a record; None for a bad one, as the workers pass over it."""

@@ -10,7 +10,9 @@ from events.budget_changed import BudgetChanged
 from events.codec import Codec
 from events.errors import InvalidEventError
 from events.reader import LogRecord
-from processors.backtest.ledger import Ledger, Spend
+from processors.backtest.adjustments import Adjusted
+from processors.backtest.cost import Cost, Costs
+from processors.backtest.ledger import STRETCH_MS, Ledger, Spend
 from processors.backtest.prices import Prices
 from processors.dedupe import Seen
 from processors.usage.soundness import USAGE, Caller, Soundness, Usage
@@ -18,29 +20,7 @@ from projections.live.node import Node
 from projections.live.period import QUARTER_US
 from projections.live.spend import Group
 
-MOST_COST_ROWS = 100_000
-OTHERS = ("(others)", "(others)", "(others)")
-STRETCH_MS = 1_000
-"""Budgets are looked at each time that the records' clock has moved on by so much."""
-
-
-@dataclass(slots=True)
-class Cost:
-    """Calls, and what they cost; calls without a known price cost nothing."""
-
-    calls: int = 0
-    recorded_nano_usd: int = 0
-    tried_nano_usd: int = 0
-    unpriced_recorded: int = 0
-    unpriced_tried: int = 0
-
-    def add(self, other: Cost) -> None:
-        """The sums of both."""
-        self.calls += other.calls
-        self.recorded_nano_usd += other.recorded_nano_usd
-        self.tried_nano_usd += other.tried_nano_usd
-        self.unpriced_recorded += other.unpriced_recorded
-        self.unpriced_tried += other.unpriced_tried
+Groups = dict[Group, list[int]]
 
 
 @dataclass(slots=True)
@@ -54,21 +34,21 @@ class _Sums:
 class UsageBacktest:
     """Feed `apply` with the partition's usage records in order, then `finish`.
 
-    `changes`: the partition's BudgetChanged with their records' timestamps (ms), in order; `tried`: those that hold instead
-    from `begins_us` of the records' clock on. Before it all is as recorded, and nothing is told of it.
+    `changes`: the partition's BudgetChanged and adjustments with their records' timestamps (ms), in order; `tried`: those
+    budgets that hold instead from `begins_us` of the records' clock on. Before it all is as recorded, and nothing is told of it.
     """
 
     def __init__(
         self,
         codec: Codec,
         soundness: Soundness,
-        changes: Sequence[tuple[int, BudgetChanged]],
+        changes: Sequence[tuple[int, BudgetChanged | Adjusted]],
         *,
         tried: Sequence[BudgetChanged] = (),
         prices: Prices | None = None,
         begins_us: int = 0,
     ) -> None:
-        self.costs: dict[tuple[str, str, str], Cost] = {}
+        self.costs = Costs()
         self.refused = self.duplicates = 0
         self.clock_ms = 0
         self._codec = codec
@@ -81,7 +61,7 @@ class UsageBacktest:
         self._seen = Seen()
         self._turns_ms = 0
         self._sums: dict[tuple[Caller, int], _Sums] = {}
-        nodes = _nodes([*(event for _, event in changes), *tried])
+        nodes = _nodes([*(one for _, one in changes if isinstance(one, BudgetChanged)), *tried])
         self._spend = Spend(nodes)
         self._tried_spend = Spend(nodes) if prices else self._spend
         self.recorded = Ledger(self._spend)
@@ -138,6 +118,11 @@ class UsageBacktest:
         while self._changes and self._changes[0][0] <= to_ms:
             at_ms, event = self._changes.popleft()
             clock_us = max(at_ms, self.clock_ms) * 1000
+            if isinstance(event, Adjusted):
+                self._post(event.recorded, event.tried, clock_us)
+                for key, cost in event.costs.items():
+                    self.costs.post(key, cost)
+                continue
             self.recorded.change(event, clock_us, counts=self._has_begun)
             is_tried = self._has_begun and (event.tenant, event.budget_id) in self._to_try
             if self.tried is not self.recorded and not is_tried:
@@ -147,32 +132,26 @@ class UsageBacktest:
         if not self._sums:
             return
         is_priced = self._prices is not None and self._has_begun
-        groups: dict[Group, list[int]] = {}
-        tried: dict[Group, list[int]] = {} if is_priced else groups
+        groups: Groups = {}
+        tried: Groups = {} if is_priced else groups
         for (caller, number), sums in self._sums.items():
             _merge(groups, (caller.payer, number), sums.recorded)
             if is_priced:
                 _merge(tried, (caller.payer, number), sums.tried)
             if self._has_begun:
-                self._post_cost(caller, sums.recorded, sums.tried if is_priced else sums.recorded)
+                payer, known = caller.payer, sums.tried if is_priced else sums.recorded
+                cost = Cost(sums.recorded[1], sums.recorded[0], known[0], sums.recorded[4], known[4])
+                self.costs.post((payer.tenant, payer.provider, payer.model), cost)
         self._sums.clear()
-        clock_us = self.clock_ms * 1000
+        self._post(groups, tried, self.clock_ms * 1000)
+
+    def _post(self, groups: Groups, tried: Groups, clock_us: int) -> None:
         charges = self._spend.post(groups)
         self.recorded.post(charges, groups, clock_us, counts=self._has_begun)
         if self.tried is not self.recorded:
             if self._tried_spend is not self._spend:
                 charges = self._tried_spend.post(tried)
             self.tried.post(charges, tried, clock_us, counts=self._has_begun)
-
-    def _post_cost(self, caller: Caller, recorded: Sequence[int], tried: Sequence[int]) -> None:
-        payer = caller.payer
-        key = (payer.tenant, payer.provider, payer.model)
-        row = self.costs.get(key)
-        if row is None:
-            if len(self.costs) >= MOST_COST_ROWS:
-                key = OTHERS
-            row = self.costs.setdefault(key, Cost())
-        row.add(Cost(recorded[1], recorded[0], tried[0], recorded[4], tried[4]))
 
 
 def _add(sums: list[int], cost: int | None, usage: Usage) -> None:
@@ -185,7 +164,7 @@ def _add(sums: list[int], cost: int | None, usage: Usage) -> None:
     sums[3] += usage["output_tokens"]
 
 
-def _merge(groups: dict[Group, list[int]], group: Group, sums: Sequence[int]) -> None:
+def _merge(groups: Groups, group: Group, sums: Sequence[int]) -> None:
     held = groups.setdefault(group, [0] * 5)
     for index, value in enumerate(sums):
         held[index] += value

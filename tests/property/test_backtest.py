@@ -98,6 +98,19 @@ def test_the_recorded_settings_lead_to_exactly_what_is_on_the_log(seed: int) -> 
     assert outcome.alerts.on_log
 
 
+@pytest.mark.parametrize("seed", [21, 30, 35])
+def test_alerts_that_adjustments_have_raised_are_raised_again(seed: int) -> None:
+    """With the recorded settings all of them, also from some time on; it takes the adjustments to do it."""
+    log = history(seed, adjusted=0.3)
+    outcome = backtest(log)
+    assert is_reproduced(outcome)
+    assert outcome.changes_nothing
+    middle_us = START_US + (outcome.ends_us - START_US) // 2
+    assert is_reproduced(backtest(log, from_us=middle_us))
+    log.partitions["adjustments"] = [[] for _ in log.partitions["adjustments"]]
+    assert not is_reproduced(backtest(log))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_policy_that_says_the_same_adds_and_removes_nothing(seed: int) -> None:
     """Although it is decided call by call, beside the record: overrides and waits meet it where they met the recorded one."""

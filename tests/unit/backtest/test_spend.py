@@ -13,6 +13,7 @@ from events.envelope import Event, OutcomeKind
 from events.ids import derived_id
 from events.partitioner import partition_of
 from events.settings import LogSettings
+from events.spend_adjusted import SpendAdjusted
 from events.usage_recorded import UsageRecorded
 from processors.backtest.policy import TriedPolicy
 from processors.backtest.prices import Prices, rates
@@ -52,6 +53,25 @@ class Ledgers:
             "cost_nano_usd": cost,
         }
         self.append(UsageRecorded(**values | more), after_s)
+
+    def adjusted(self, after_s: float, call_s: float, cost: int, **more: Any) -> None:
+        """The call of some second corrected, which did cost a dollar."""
+        values: dict[str, Any] = {
+            "event_id": derived_id("adjusted", f"{call_s}-{after_s}"),
+            "occurred_at": NOON_US + round(after_s * 10**6),
+            "source": "test",
+            "tenant": "acme",
+            "usage_id": derived_id("call", f"acme-{call_s}"),
+            "usage_occurred_at": NOON_US + round(call_s * 10**6),
+            "provider": "openai",
+            "model": "gpt-4o",
+            "outcome": OutcomeKind.SUCCESS,
+            "cost_before_nano_usd": USD,
+            "cost_after_nano_usd": cost,
+            "price_version": "other",
+            "actor": "ann",
+        }
+        self.append(SpendAdjusted(**values | more), after_s)
 
 
 def budget(limit: int, **more: Any) -> BudgetChanged:
@@ -179,6 +199,59 @@ def test_new_prices_are_charged_to_the_budgets() -> None:
     assert outcome.costs["acme", "openai", "o1"].tried_nano_usd == 5
     assert [one.percent for one in outcome.alerts.added] == [100]
     assert len(outcome.overruns_tried) == 1
+
+
+def test_an_adjustment_counts_once_on_both_sides() -> None:
+    """Also after the last call, and told twice. The limit of the policy is reached by it, the recorded one is not."""
+    given = Ledgers()
+    given.append(budget(100 * USD, soft_limits_percent=(100,)), 0)
+    given.call(1)
+    given.call(2, None)
+    for _ in range(2):
+        given.adjusted(7200, 1, 5 * USD)
+        given.adjusted(7200.5, 2, 3 * USD, cost_before_nano_usd=None)
+    outcome = backtest(given.log, TriedPolicy(budgets=(budget(8 * USD, soft_limits_percent=(100,)),)))
+    [cost] = outcome.costs.values()
+    assert (cost.calls, cost.recorded_nano_usd, cost.tried_nano_usd) == (2, 8 * USD, 8 * USD)
+    assert (cost.unpriced_recorded, cost.unpriced_tried) == (0, 0)
+    assert [(one.spent_nano_usd, one.at_us) for one in outcome.alerts.added] == [
+        (8 * USD, NOON_US + 7200 * 10**6)
+    ]
+    assert outcome.ends_us > NOON_US + 7200 * 10**6
+
+
+def test_prices_that_are_tried_win_over_adjustments_of_their_calls() -> None:
+    """A call before the time asked about, and one to a model of which they say nothing, count for what they were adjusted to."""
+    given = Ledgers()
+    given.append(budget(100 * USD, soft_limits_percent=(11, 12)), 0)
+    for at in (1, 11):
+        given.call(at)
+    given.call(12, model="o1")
+    given.adjusted(20, 1, 3 * USD)
+    given.adjusted(20.1, 11, 7 * USD)
+    given.adjusted(20.2, 12, 5 * USD, model="o1")
+    dear = rates(input_nano_usd=0, cached_input_nano_usd=0, output_nano_usd=0, request_nano_usd=4 * USD)
+    outcome = backtest(
+        given.log,
+        TriedPolicy(prices=Prices({("openai", "gpt-4o"): dear})),
+        from_us=NOON_US + 10_000_000,
+    )
+    costs = {key[2]: (one.recorded_nano_usd, one.tried_nano_usd) for key, one in outcome.costs.items()}
+    assert costs == {"gpt-4o": (7 * USD, 4 * USD), "o1": (5 * USD, 5 * USD)}
+    assert [one.spent_nano_usd for one in outcome.alerts.again.values()] == [15 * USD, 15 * USD]
+    assert [one.spent_nano_usd for one in outcome.alerts.tried.values()] == [12 * USD, 12 * USD]
+
+
+def test_a_call_before_the_time_asked_about_that_is_adjusted_since_counts_in_its_period() -> None:
+    """Its day is over: all that was spent on it is read."""
+    given = Ledgers()
+    given.append(budget(10 * USD, soft_limits_percent=(100,)), 0)
+    for at in range(1, 5):
+        given.call(at)
+    given.adjusted(2 * 86_400, 1, 7 * USD)
+    outcome = backtest(given.log, from_us=NOON_US + 86_400 * 10**6)
+    assert [(one.percent, one.spent_nano_usd) for one in outcome.alerts.again.values()] == [(100, 10 * USD)]
+    assert not outcome.costs
 
 
 def test_the_installed_price_list_prices_what_the_file_does_not_name() -> None:
