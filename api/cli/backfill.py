@@ -151,7 +151,7 @@ def _what(plan: BackfillPlan) -> list[tuple[str, object]]:
     from api.rfc3339 import format_time_us
 
     excerpt = plan.excerpt
-    days = ", whole days: a rollup by day sums up all of one" if plan.target.rollups else ""
+    days = ", whole days: a rollup by day sums up all of one" if plan.target.rolled_up else ""
     return [
         ("fills", plan.target.name),
         ("events of", f"{format_time_us(excerpt.from_us)} to {format_time_us(excerpt.to_us)}{days}"),
@@ -162,7 +162,7 @@ def _what(plan: BackfillPlan) -> list[tuple[str, object]]:
 
 def _estimated(plan: BackfillPlan) -> str:
     return f"{plan.estimated_s:,.0f} s for {plan.records:,} records at {plan.records_per_s:,}/s (a guess)" + (
-        ", and the rollups" if plan.target.rollups else ""
+        ", and the rollups" if plan.target.rolled_up else ""
     )
 
 
@@ -227,7 +227,7 @@ def _show(outcome: BackfillOutcome, as_json: bool) -> None:
             (
                 "rollups",
                 f"{rollups.changed:,} of {rollups.rows:,} rows changed"
-                if outcome.plan.target.rollups
+                if outcome.plan.target.rolled_up
                 else None,
             ),
             ("proved", f"{found.records:,} records, {found.rollup_rows:,} rows of rollups"),

@@ -45,7 +45,7 @@ class BackfillOutcome:
 
 @dataclass(slots=True)
 class HistoryBackfill(StoreRebuild):
-    """One backfill. `asked` is what people named; usage and its rollups are filled by whole days."""
+    """One backfill. `asked` is what people named; what is rolled up is filled by whole days."""
 
     history: HistorySettings
     target: Target
@@ -78,12 +78,12 @@ class HistoryBackfill(StoreRebuild):
             raise NothingToFillError(
                 f"there is no history in the schema {schemas.live} yet: `interlock sink` writes it, from the log's beginning"
             )
-        excerpt = self.asked.whole_days() if self.target.rollups else self.asked
+        excerpt = self.asked.whole_days() if self.target.rolled_up else self.asked
         finder = PartsOfTime(self.log, self.straight, self.archived, schemas)
         parts = await finder.of(self.target.topics, excerpt, held)
         of_topics = {place: end for place, end in held.items() if place.topic in self.target.topics}
         refusals = [*other_log(parts, of_topics), *finder.refusals]
-        if self.target.rollups and not self.target.topics:
+        if self.target.rolled_up and not self.target.topics:
             refusals += await rows_gone(database, excerpt)
         pace = self.options.max_records_per_s or NOMINAL_RECORDS_PER_S
         return BackfillPlan(
@@ -102,9 +102,10 @@ class HistoryBackfill(StoreRebuild):
                 f"compares the rows of {plan.records:,} records with the log, and fills what is not there"
             )
             rows = await self._fill(plan, database)
-        if self.target.rollups:
+        if self.target.rolled_up:
             numbers = range(self.log.partitions)
-            rollups = await fill_rollups(database, numbers, plan.excerpt, self.told)
+            places = [Partition(topic, number) for topic in self.target.rolled_up for number in numbers]
+            rollups = await fill_rollups(database, places, plan.excerpt, self.told)
         found = await self._proof(plan)
         return BackfillOutcome(plan, rows, rollups, found, self._skipped, time.monotonic() - started_s)
 
@@ -151,7 +152,7 @@ class HistoryBackfill(StoreRebuild):
 
     async def _proof(self, plan: BackfillPlan) -> HistoryFound:
         self.told("what was filled is compared with the log once more, by other code")
-        only = OnlyOf(plan.excerpt, plan.starts, self.target.rollups)
+        only = OnlyOf(plan.excerpt, plan.starts, self.target.rolled_up)
         proof = HistoryProof(
             self.log, self.history, self.codec, self.proving(), self.reader, kept_since_us=0, only=only
         )

@@ -22,7 +22,7 @@ NOMINAL_RECORDS_PER_S = 8_000
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
-    """`excerpt` is what is filled: of whole days when usage or its rollups are."""
+    """`excerpt` is what is filled: of whole days when something of it is rolled up."""
 
     target: Target
     excerpt: Excerpt

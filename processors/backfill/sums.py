@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from events.positions import Partition
 from processors.rebuild.errors import RowsGoneError
 from projections.history.database import Database
 from projections.history.excerpt import DAY_US, Excerpt
-from projections.history.rollup_mender import RollupsMended, days_held, mend_rollups
+from projections.history.rollup_mender import (
+    RollupsMended,
+    days_held,
+    mend_rollups,
+    without_first_rows,
+)
 
 SINKS_TURN_S = 1.0
 """A sink that was made to open a partition anew writes at least as long before it is made to again."""
@@ -21,11 +26,10 @@ LINES = 10
 
 
 async def fill_rollups(
-    database: Database, numbers: Iterable[int], excerpt: Excerpt, told: Callable[[str], None]
+    database: Database, places: Sequence[Partition], excerpt: Excerpt, told: Callable[[str], None]
 ) -> RollupsMended:
-    """Have the rollups of whole days be what the rows come to. `told` gets a line now and then."""
+    """Have the rollups of whole days be what the rows of these places come to. `told` gets a line now and then."""
     done = RollupsMended()
-    places = [Partition("usage", number) for number in numbers]
     free_at_s = dict.fromkeys(places, 0.0)
     days = (await days_held(database, excerpt)).days
     for number, day in enumerate(days):
@@ -43,6 +47,14 @@ async def fill_rollups(
 async def rows_gone(database: Database, excerpt: Excerpt) -> list[RowsGoneError]:
     """Why rollups of a time cannot be made of the rows alone: retention takes the oldest rows and leaves the rollups."""
     held = await days_held(database, excerpt)
+    if held.days and (places := await without_first_rows(database, "adjustments")):
+        return [
+            RowsGoneError(
+                f"the history has no row of the first record of {', '.join(map(str, places))}: retention may have taken "
+                "adjustments that the rollups sum up. Have their rows filled first: `interlock backfill history.adjustments`, "
+                "then make those of calls anew by `interlock backfill history.usage`"
+            )
+        ]
     a_day_ago = time.time_ns() // 1000 - DAY_US
     whole_from_us = a_day_ago if held.oldest_us is None else min(a_day_ago, held.oldest_us)
     if not held.days or held.days[0].from_us > whole_from_us:

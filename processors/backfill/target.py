@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from events.catalogue import TOPICS
 from projections.analytics.documents import COLLECTIONS
+from projections.history.rollups import TALLIES
 from projections.history.tables import table_name
 
 HISTORY, ROLLUPS, ANALYTICS = "history", "rollups", "analytics"
@@ -23,11 +24,11 @@ class NoTargetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`topics` are those whose tables are filled; `rollups`: sums of usage are made anew."""
+    """`topics` are those whose tables are filled, `rolled_up` those whose sums are made anew."""
 
     name: str
     topics: tuple[str, ...]
-    rollups: bool
+    rolled_up: tuple[str, ...]
 
 
 def target_of(text: str, *, of_provider: bool = False) -> Target:
@@ -36,10 +37,10 @@ def target_of(text: str, *, of_provider: bool = False) -> Target:
     if store == "live":
         raise NoTargetError(_LIVE)
     if text == ROLLUPS:
-        return Target(text, (), rollups=True)
+        return Target(text, (), tuple(TALLIES))
     if text == HISTORY:
         topics = tuple(topic for topic in TOPICS if topic not in _OF_NOBODY or not of_provider)
-        return Target(text, topics, rollups=True)
+        return Target(text, topics, tuple(TALLIES))
     topic = _TOPIC_OF_TABLE.get(table)
     if store != HISTORY or topic is None:
         raise NoTargetError(
@@ -48,7 +49,7 @@ def target_of(text: str, *, of_provider: bool = False) -> Target:
         )
     if of_provider and topic in _OF_NOBODY:
         raise NoTargetError(f"events of {table} name no provider: leave out --provider")
-    return Target(text, (topic,), rollups=topic == "usage")
+    return Target(text, (topic,), (topic,) if topic in TALLIES else ())
 
 
 def collections_of(text: str) -> tuple[str, ...]:

@@ -65,11 +65,11 @@ class HistoryFound:
 
 @dataclass(frozen=True, slots=True)
 class OnlyOf:
-    """A part of the history: rows of these partitions' records from an offset on, and rollups if wished, of an excerpt."""
+    """A part of the history: rows of these partitions' records from an offset on, and rollups of these topics, of an excerpt."""
 
     excerpt: Excerpt
     starts: Mapping[Partition, int]
-    rollups: bool
+    rolled_up: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ class HistoryProof:
                 )
                 after["adjustments"] = max(after["usage"], later)
             else:
-                after = {"usage": EPOCH} if self.only.rollups else {}
+                after = dict.fromkeys(self.only.rolled_up, EPOCH)
             for place in (Partition(topic, number) for topic in after for number in numbers):
                 since = after[place.topic]
                 compared, buckets = await compare_rollups(held, place, since, found.comparison, excerpt)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from events.positions import Partition
-from projections.history.excerpt import Excerpt
+from projections.history.excerpt import CALLED_AT, Excerpt
 from projections.history.session import Session, session_of
 from projections.history.settings import HistorySettings
 from projections.history.tables import Column, Table
@@ -48,7 +48,9 @@ class Snapshot:
     ) -> AsyncIterator[tuple[int, Document]]:
         """Offset and document of each row of a log partition from an offset on, by offset; of an excerpt, if one is asked."""
         names = ", ".join(f'"{name}"' for name in table.column_names)
-        asked, more = ("TRUE", ()) if excerpt is None else excerpt.where("occurred_at", 3)
+        called_at = f"timestamptz 'epoch' + {CALLED_AT} * interval '1 microsecond'"
+        or_time = called_at if CALLED_AT in table.column_names else None
+        asked, more = ("TRUE", ()) if excerpt is None else excerpt.where("occurred_at", 3, or_time)
         sql = (
             f"SELECT {names} FROM {table.name} WHERE log_partition = $1 AND log_offset >= $2 AND {asked} "  # noqa: S608
             "ORDER BY log_offset"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 DAY_US = 86_400_000_000
+CALLED_AT = "usage_occurred_at"
+"""The field of an event that corrects a call: when that happened, microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,23 @@ class Excerpt:
         return self.from_us <= time_us < self.to_us
 
     def holds(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event is meant, by its fields."""
+        """Whether an event is meant, by its fields. What corrects a call belongs to the time of both."""
+        called_at = event.get(CALLED_AT)
         return (
-            self.happened(event["occurred_at"])
+            (self.happened(event["occurred_at"]) or (called_at is not None and self.happened(called_at)))
             and self.tenant in (None, event["tenant"])
             and self.provider in (None, event.get("provider"))
         )
 
-    def where(self, time: str, first: int) -> tuple[str, tuple[object, ...]]:
-        """The same as a condition of SQL and its arguments, `first` being the number of the first; `time` is a column."""
+    def where(self, time: str, first: int, or_time: str | None = None) -> tuple[str, tuple[object, ...]]:
+        """The same as a condition of SQL and its arguments, `first` being the number of the first; `time` is a column, and one of
+        both times within is enough.
+        """
         asked = {"tenant": self.tenant, "provider": self.provider}
         given = {name: value for name, value in asked.items() if value is not None}
-        conditions = [f"{time} >= {_instant(first)}", f"{time} < {_instant(first + 1)}"]
+        times = [time] if or_time is None else [time, or_time]
+        within = (f"{one} >= {_instant(first)} AND {one} < {_instant(first + 1)}" for one in times)
+        conditions = [f"({' OR '.join(within)})"]
         conditions += [f"{name} = ${number}" for number, name in enumerate(given, start=first + 2)]
         return " AND ".join(conditions), (self.from_us, self.to_us, *given.values())
 

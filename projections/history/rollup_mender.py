@@ -88,7 +88,7 @@ async def mend_rollups(
 
 @dataclass(frozen=True, slots=True)
 class DaysHeld:
-    """Days from the first to the last of which there is a row or a rollup, and when the oldest event of a row happened."""
+    """Days from the first to the last of which there is a row or a rollup, and when the oldest call of a row happened."""
 
     days: Sequence[Excerpt]
     oldest_us: int | None
@@ -98,13 +98,35 @@ async def days_held(database: Database, excerpt: Excerpt) -> DaysHeld:
     """The days of an excerpt that there is anything of."""
     ends = " UNION ALL ".join(f"SELECT min(bucket), max(bucket) FROM {table}" for table in ROLLUP_TABLES)
     async with database.connection() as connection:
-        oldest_us, newest_us = await _ends(connection, "SELECT min(occurred_at), max(occurred_at) FROM usage")
-        first_us, last_us = await _ends(connection, f"SELECT min(min), max(max) FROM ({ends}) AS one")
-    times_us = [each for each in (oldest_us, newest_us, first_us, last_us) if each is not None]
+        of_rows = {
+            topic: await _ends(
+                connection,
+                f"SELECT min({tally.called_at}), max({tally.called_at}) FROM {table_name(topic)}",
+            )
+            for topic, tally in TALLIES.items()
+        }
+        of_sums = await _ends(connection, f"SELECT min(min), max(max) FROM ({ends}) AS one")
+    oldest_us, _ = of_rows["usage"]
+    times_us = [each for both in (*of_rows.values(), of_sums) for each in both if each is not None]
     if not times_us:
         return DaysHeld((), None)
     from_us, to_us = max(excerpt.from_us, min(times_us)), min(excerpt.to_us, max(times_us) + 1)
     return DaysHeld(tuple(replace(excerpt, from_us=from_us, to_us=to_us).whole_days().days()), oldest_us)
+
+
+async def without_first_rows(database: Database, topic: str) -> list[Partition]:
+    """Partitions of a topic that the history has taken records of, the first of which is neither a row nor refused."""
+    async with database.connection() as connection:
+        return [
+            Partition(topic, row["partition"])
+            for row in await connection.fetch(
+                f"""SELECT partition FROM checkpoints AS held WHERE topic = $1 AND next_offset > 0
+                AND NOT EXISTS (SELECT FROM {table_name(topic)} WHERE log_partition = partition AND log_offset = 0)
+                AND NOT EXISTS (SELECT FROM refused WHERE refused.topic = $1 AND log_partition = partition AND log_offset = 0)
+                ORDER BY partition""",
+                topic,
+            )
+        ]
 
 
 async def _ends(connection: Connection, sql: str) -> tuple[int | None, int | None]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from processors.backfill.target import NoTargetError, collections_of, target_of
+from processors.backfill.target import NoTargetError, Target, collections_of, target_of
 from projections.history.excerpt import DAY_US, Excerpt
 
 
 def test_a_target_is_a_store_a_table_or_the_rollups() -> None:
     """Rollups are made anew with the calls that they sum up."""
     every = target_of("history")
-    assert (len(every.topics), every.rollups) == (12, True)
-    assert (target_of("history.usage").topics, target_of("history.usage").rollups) == (("usage",), True)
+    assert (len(every.topics), every.rolled_up) == (12, ("usage", "adjustments"))
+    for topic in every.rolled_up:
+        assert target_of(f"history.{topic}") == Target(f"history.{topic}", (topic,), (topic,))
     letters = target_of("history.dead_letters")
-    assert (letters.topics, letters.rollups) == (("dead-letters",), False)
-    assert (target_of("rollups").topics, target_of("rollups").rollups) == ((), True)
+    assert (letters.topics, letters.rolled_up) == (("dead-letters",), ())
+    assert target_of("rollups") == Target("rollups", (), every.rolled_up)
     of_provider = target_of("history", of_provider=True)
     assert set(every.topics) - set(of_provider.topics) == {"alerts", "audit", "dead-letters"}
 
@@ -58,6 +59,9 @@ def test_an_excerpt_begins_with_its_first_instant_and_ends_before_its_last() -> 
     assert not excerpt.holds(event | {"provider": "google"})
     assert not Excerpt(10, 20, tenant="globex").holds(event)
     assert not excerpt.holds({"occurred_at": 10, "tenant": "acme"})
+    assert excerpt.holds(event | {"occurred_at": 30, "usage_occurred_at": 19})
+    assert excerpt.holds(event | {"usage_occurred_at": 9})
+    assert not excerpt.holds(event | {"occurred_at": 30, "usage_occurred_at": 20})
 
 
 def test_whole_days_go_from_midnight_to_midnight() -> None:

@@ -33,7 +33,7 @@ from tests.integration.history.rebuilding import (
     wrong,
 )
 from tests.integration.rig import Rig, settings_of_worker
-from tests.integration.traffic import now_us, traffic, usage
+from tests.integration.traffic import adjusted, now_us, traffic, usage
 
 pytestmark = pytest.mark.any_broker
 
@@ -66,12 +66,10 @@ async def damage(place: Place) -> int:
     gone += await place.ask("DELETE FROM health RETURNING log_offset")
     nulled = await place.ask("UPDATE usage SET cost_nano_usd = NULL, team = NULL RETURNING log_offset")
     nulled += await place.ask("UPDATE budgets SET reason = 'forged' RETURNING log_offset")
-    await place.ask("DELETE FROM usage_by_hour WHERE tenant = 'acme' AND log_partition >= 0")
+    await place.ask("DELETE FROM usage_by_hour WHERE tenant = 'acme'")
     forged = "SET calls = calls + 5, latency_sketch = int4send((7 << 22) + 1)"
-    await place.ask(f"UPDATE usage_by_day {forged} WHERE log_partition >= 0")
-    await place.ask(
-        "UPDATE usage_by_minute SET tenant = 'nobody' WHERE \"user\" = 'kept' AND log_partition >= 0"
-    )
+    await place.ask(f"UPDATE usage_by_day {forged}")
+    await place.ask("UPDATE usage_by_minute SET tenant = 'nobody' WHERE \"user\" = 'kept'")
     return len(gone) + len(nulled)
 
 
@@ -126,7 +124,7 @@ async def test_only_what_was_asked_for_is_touched(rig: Rig, written: Place) -> N
     assert (await filled(rig, written, "history.usage")).rows.wrong > 0
     assert await wrong(rig, written) == []
     for table in ROLLUPS:
-        await written.ask(f"DELETE FROM {table} WHERE log_partition >= 0")
+        await written.ask(f"DELETE FROM {table}")
     rollups = await filled(rig, written, "rollups")
     assert (rollups.rows.events, rollups.rollups.changed) == (0, rollups.found.rollup_rows)
     assert await wrong(rig, written) == []
@@ -149,6 +147,31 @@ async def test_rows_that_retention_has_taken_come_back_and_are_counted_once(rig:
     assert outcome.rows.missing >= len(days_us)
     assert outcome.rollups.changed == 0
     assert await wrong(rig, place) == []
+
+
+async def test_what_corrects_calls_is_filled_with_the_time_of_the_calls(rig: Rig, place: Place) -> None:
+    """Made since, a row that is gone comes back with the day that it corrects, and the sums of that day are whole again."""
+    old = usage("acme", occurred_at=now_us() - 40 * DAY_US, user="old", cost_nano_usd=100)
+    await rig.append(old, adjusted(old, 30), *(adjusted(usage("globex"), 1) for _ in range(9)))
+    await write(rig, place)
+    of_then = Excerpt(old.occurred_at, old.occurred_at + 1)
+    others = "SELECT count(*) FROM adjustments WHERE tenant = 'globex'"
+    await place.ask("DELETE FROM adjustments")
+    for table in ROLLUPS:
+        await place.ask(f"UPDATE {table} SET cost_nano_usd = 1 WHERE log_partition < 0")
+    with pytest.raises(
+        RowsGoneError, match=r"first record of adjustments-\d.* `interlock backfill history.adj"
+    ):
+        await filled(rig, place, "rollups", of_then)
+    outcome = await filled(rig, place, "history.adjustments", of_then)
+    assert (changed(outcome), await place.value(others)) == ((1, 3), 0)
+    spent = "SELECT sum(cost_nano_usd)::bigint FROM usage_by_day WHERE \"user\" = 'old'"
+    assert await place.value(spent) == 30
+    assert changed(await filled(rig, place, "history.adjustments"))[0] == 10
+    assert await wrong(rig, place) == []
+    await place.ask("UPDATE usage_by_hour SET cost_nano_usd = 1 WHERE log_partition < 0")
+    since = Excerpt(now_us() - HOUR_US, now_us() + HOUR_US)
+    assert changed(await filled(rig, place, "rollups", since))[1] > 0
 
 
 async def test_the_row_of_an_event_is_that_of_its_first_record(rig: Rig, place: Place) -> None:
