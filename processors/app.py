@@ -19,6 +19,7 @@ from events.codec import open_codec
 from events.publisher import Publisher
 from events.reader import LogReader
 from events.settings import LogSettings
+from processors.backlog import MOST_RECORDS
 from processors.batching import BatchSchema, BatchTransport, consumer_of
 from processors.folds import fold_factories
 from processors.recorded import Past
@@ -30,8 +31,6 @@ from projections.live.slots import FOLDED_TOPICS, Slot
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
-MAX_BATCH_RECORDS = 8_000
-"""The larger a batch, the seldomer a state is written; the smaller, the sooner the first of its records show."""
 MAX_FETCH_BYTES = 2 * 2**20
 STREAM_BUFFER_BATCHES = 8
 HEARTBEATS_PER_SESSION = 6
@@ -66,7 +65,7 @@ def create_app(settings: LogSettings) -> faust.App:
         web_enabled=False,
         stream_wait_empty=False,
         stream_buffer_maxsize=STREAM_BUFFER_BATCHES,
-        broker_max_poll_records=MAX_BATCH_RECORDS,
+        broker_max_poll_records=MOST_RECORDS,
         consumer_max_fetch_size=MAX_FETCH_BYTES,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,

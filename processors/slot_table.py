@@ -12,6 +12,7 @@ from faust.types import TP
 
 from events.positions import Partition
 from processors import metrics
+from processors.backlog import Fetched
 from processors.batching import RecordBatch, consumer_of
 from processors.fold import FoldFactory
 from processors.slot_runner import Ports, SlotRunner
@@ -65,18 +66,18 @@ class SlotTable:
         metrics.SLOTS.set(len(self._tasks))
 
     async def put(self, event: Any) -> None:
-        """Hand a batch to its slot's task; waits while the task's queue is full. One of a lost slot is let go."""
+        """Hand a batch to its slot's task; waits while its backlog is full. One of a lost slot is let go."""
         batch: RecordBatch = event.value
         slot = self._slot_of(TP(batch.topic, batch.partition))
         held = self._tasks.get(slot)
         if held is None:
             return
         task, running = held
-        handed = self._short(batch.topic), batch, event.ack
-        if not task.queue.full():
-            task.queue.put_nowait(handed)
+        fetched = Fetched(self._short(batch.topic), batch, event.ack)
+        if not task.backlog.is_full:
+            await task.backlog.put(fetched)
             return
-        putting = asyncio.ensure_future(task.queue.put(handed))
+        putting = asyncio.ensure_future(task.backlog.put(fetched))
         await asyncio.wait((putting, running), return_when=asyncio.FIRST_COMPLETED)
         putting.cancel()
 
@@ -92,7 +93,7 @@ class SlotTable:
         if closing:
             await asyncio.wait([running for _, running in closing], timeout=CLOSED_WITHIN_S)
         for task, _ in closing:
-            task.drain()
+            task.backlog.clear()
 
     def _on_done(self, running: asyncio.Task[None]) -> None:
         error: BaseException | None = None

@@ -1,4 +1,4 @@
-"""A slot as a task: batches come in through a bounded queue, and the slot is opened anew when it lost step."""
+"""A slot as a task: batches come in through a bounded backlog, and the slot is opened anew when it lost step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from events.errors import LogUnavailableError
 from processors import metrics
-from processors.batching import RecordBatch
+from processors.backlog import Backlog
 from processors.fold import NotYetError
 from processors.slot_runner import OutOfStepError, SlotRunner
 from projections.errors import FencedError, LogReplacedError, StaleCheckpointError
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class SlotTask:
-    """A runner with its bounded queue, as a task: opens the slot, and again whenever it lost step with its state.
+    """A runner with its backlog, as a task: opens the slot, and again whenever it lost step with its state.
 
     `position` makes the consumer read on from the given offsets of the slot's topics.
     """
@@ -37,9 +37,7 @@ class SlotTask:
     runner: SlotRunner
     position: Callable[[Slot, Mapping[str, int]], Awaitable[None]]
     hold: Callable[[Slot], None]
-    queue: asyncio.Queue[tuple[str, RecordBatch, Callable[[], None]]] = field(
-        default_factory=lambda: asyncio.Queue(maxsize=2)
-    )
+    backlog: Backlog = field(default_factory=Backlog)
 
     async def run(self) -> None:
         """Until cancelled; raises what the worker has to stop for."""
@@ -53,7 +51,7 @@ class SlotTask:
             metrics.REOPENED.labels(cause).inc()
             self.runner.is_open = False
             self.hold(self.runner.slot)
-            self.drain()
+            self.backlog.clear()
 
     async def _own(self) -> str:
         """Open the slot and fold what comes, until it has to be opened anew; why."""
@@ -83,23 +81,18 @@ class SlotTask:
     async def _fold_next(self) -> None:
         try:
             async with asyncio.timeout(IDLE_CHECK_S):
-                topic, batch, acknowledge = await self.queue.get()
+                fetched = await self.backlog.take()
         except TimeoutError:
             await self.runner.check()
             return
         try:
-            await self.runner.apply(topic, batch)
+            await self.runner.apply(fetched.topic, fetched.batch)
         except OutOfStepError as error:
             await self.position(self.runner.slot, {error.topic: error.offset})
         except NotYetError as error:
             await self.position(self.runner.slot, {error.topic: self.runner.next_offsets[error.topic]})
         else:
-            acknowledge()
-
-    def drain(self) -> None:
-        """Let go of what waits in the queue."""
-        while not self.queue.empty():
-            self.queue.get_nowait()
+            fetched.acknowledge()
 
 
 def _is_ordered() -> bool:

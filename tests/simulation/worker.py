@@ -12,6 +12,7 @@ from events.errors import LogUnavailableError
 from events.positions import Partition
 from events.reader import LogRecord
 from events.settings import LogSettings
+from processors.backlog import Fetched
 from processors.batching import RecordBatch
 from processors.fold import Fold
 from processors.health.agent import ProviderFold
@@ -154,7 +155,7 @@ class Worker:
             elif site.random.random() < 0.5:
                 continue
             batch = RecordBatch(site.settings.full_name(topic), slot.partition, records)
-            await task.queue.put((topic, batch, self._acknowledging(slot, topic, batch.end)))
+            await task.backlog.put(Fetched(topic, batch, self._acknowledging(slot, topic, batch.end)))
 
     def _read(self, topic: str, partition: int, start: int, size: int) -> Callable[[], list[LogRecord]]:
         return lambda: self._site.log.read(topic, partition, start, start + size)

@@ -10,11 +10,13 @@ import pytest
 from faust.types import TP
 
 from events.settings import LogSettings
+from processors import backlog
 from processors.batching import RecordBatch
 from processors.slot_runner import Ports
 from processors.slot_table import SlotTable
 from projections.live.slots import TOPICS_OF_LEAD
 from tests.integration.log import until
+from tests.simulation.log import record_of
 
 TOPICS = TOPICS_OF_LEAD["health"]
 
@@ -80,12 +82,16 @@ def partitions(number: int) -> set[TP]:
 
 
 def batch_of(topic: str) -> Any:
-    """An event of Faust with a batch of a topic's partition 0."""
-    return SimpleNamespace(value=RecordBatch(f"interlock.{topic}", 0, []), ack=lambda: None)
+    """An event of Faust with a batch of a topic's partition 0, of one record."""
+    record = record_of(b"key", b"value", 0)
+    return SimpleNamespace(value=RecordBatch(f"interlock.{topic}", 0, [record]), ack=lambda: None)
 
 
-async def test_a_closed_slot_lets_go_of_all_that_wait_for_it(table: SlotTable, app: App) -> None:
+async def test_a_closed_slot_lets_go_of_all_that_wait_for_it(
+    table: SlotTable, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many topics' batches were held up by it, their agents go on with other partitions."""
+    monkeypatch.setattr(backlog, "MOST_RECORDS", 2)
     await table.on_assigned(partitions(0))
     assert app.consumer.held == partitions(0)
     putting = [asyncio.ensure_future(table.put(batch_of(topic))) for topic in TOPICS * 3]
