@@ -77,6 +77,8 @@ def _show(looked: Looked[HistoryFound], as_json: bool) -> None:
                 "records": found.records,
                 "rollup_rows": found.rollup_rows,
                 "duplicates": found.duplicates,
+                "counted_again": found.counted_again,
+                "first_again": _first_again(found),
                 "deleted": found.deleted,
                 "before_log": found.before_log,
                 "took_s": round(found.took_s, 3),
@@ -91,9 +93,24 @@ def _show(looked: Looked[HistoryFound], as_json: bool) -> None:
             pace("compared", found.records, found.took_s),
             ("rollups", f"{found.rollup_rows:,} rows"),
             ("duplicates", f"{found.duplicates:,} records of events that were written before"),
+            ("counted again", _again(found)),
             ("deleted", f"{found.deleted:,} events older than all rows of their table"),
             ("before the log", f"{found.before_log:,} rows of records that the log no longer holds"),
             ("repaired", len(looked.repaired) or None),
             differing(found.comparison),
         ]
+    )
+
+
+def _first_again(found: HistoryFound) -> str | None:
+    return None if found.first_again is None else "{}:{}".format(*found.first_again)
+
+
+def _again(found: HistoryFound) -> str | None:
+    """What the live state has more of than the history."""
+    if not found.counted_again:
+        return None
+    return (
+        f"{found.counted_again:,} of them by the live state: they came more than five minutes after, the first at "
+        f"{_first_again(found)} (docs/history.md)"
     )

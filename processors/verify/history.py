@@ -18,7 +18,8 @@ from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.verify.errors import OtherLogError
 from processors.verify.history_rows import EPOCH, Document, Snapshot, snapshot, time_us
-from processors.verify.naive.row import month_of, row_of
+from processors.verify.naive.row import FOLDED, month_of, row_of
+from processors.verify.naive.sieve import Recent
 from processors.verify.rollups import compare_rollups
 from projections.history.excerpt import Excerpt
 from projections.history.rollups import Bucket
@@ -30,6 +31,8 @@ from projections.live.digest import HISTORY_AND_LOG, MOST_NAMED, Comparison
 KEPT_AT_LEAST_US = 86_400_000_000
 """Rows of events that are younger are never deleted by retention: a missing one is missing."""
 FOR_EVER_US = 2**63
+TOLD_BY_ID = FOLDED - {"outcomes"}
+"""Of these the live state drops events by the ids that it remembers."""
 
 
 @dataclass(slots=True)
@@ -49,7 +52,8 @@ class HistoryFound:
     """What comparing has found. `positions` is how far each partition was compared, `wrong` has those that differ.
 
     `deleted` counts events older than all that their table holds: retention has taken their rows. `before_log` counts rows
-    of records that the log no longer holds: nothing proves or refutes them. `duplicates` have no row of their own.
+    of records that the log no longer holds: nothing proves or refutes them. `duplicates` have no row of their own; those of
+    `counted_again` came later than the live state remembers ids, so it counts them once more; where the first of them lies.
     """
 
     comparison: Comparison = field(default_factory=lambda: Comparison(HISTORY_AND_LOG))
@@ -57,6 +61,8 @@ class HistoryFound:
     records: int = 0
     rollup_rows: int = 0
     duplicates: int = 0
+    counted_again: int = 0
+    first_again: tuple[Partition, int] | None = None
     deleted: int = 0
     before_log: int = 0
     took_s: float = 0.0
@@ -192,6 +198,7 @@ class _PartitionProof:
     _next: tuple[int, Document] | None = field(init=False, default=None)
     _refused: dict[int, bytes | None] = field(init=False, default_factory=dict)
     _oldest_us: int = field(init=False, default=0)
+    _recent: Recent = field(init=False, default_factory=Recent)
 
     async def begin(self) -> None:
         """Before the first record."""
@@ -208,11 +215,13 @@ class _PartitionProof:
 
     async def take(self, records: Sequence[LogRecord]) -> None:
         """The next records of the log."""
-        absent: dict[str, Document] = {}
+        absent: dict[str, tuple[Document, bool]] = {}
         if self.whole_from_us == FOR_EVER_US:
             self.whole_from_us = records[0].timestamp * 1000 + self.ahead_us
         for record in records:
             row = row_of(self.place.topic, record, self.codec, self.log, self._columns)
+            self._recent.tick(record)
+            is_recent = row is not None and self._recent.has_met(row["event_id"])
             while self._next is not None and self._next[0] < record.offset:
                 await self._held_next(None)
             if self._next is not None and self._next[0] == record.offset:
@@ -222,9 +231,9 @@ class _PartitionProof:
             elif row is None or self._refused.get(record.offset, b"") == record.value:
                 self._judge_refused(record)
             elif row["event_id"] in absent:
-                self.found.duplicates += 1
+                self._add_duplicate(record.offset, is_recent=is_recent)
             else:
-                absent[row["event_id"]] = row
+                absent[row["event_id"]] = row, is_recent
         if absent:
             await self._judge_absent(absent)
 
@@ -261,17 +270,24 @@ class _PartitionProof:
         held = {"value": value.hex() if value is not None else None}
         self._add(f"refused {self.place.topic}", record.offset, held, kept)
 
-    async def _judge_absent(self, absent: Mapping[str, Document]) -> None:
+    async def _judge_absent(self, absent: Mapping[str, tuple[Document, bool]]) -> None:
         """An event without a row at its offset: it was written before, was deleted by retention, or is missing."""
         places = await self.held.places(self.table, list(absent))
-        for event_id, row in absent.items():
+        for event_id, (row, is_recent) in absent.items():
             number, offset = places.get(event_id, (self.place.number, row["log_offset"]))
             if number != self.place.number or offset < row["log_offset"]:
-                self.found.duplicates += 1
+                may_be_recent = number == self.place.number and offset < self.part.start
+                self._add_duplicate(row["log_offset"], is_recent=is_recent or may_be_recent)
             elif event_id not in places and row["occurred_at"] < min(self._oldest_us, self.young_us):
                 self.found.deleted += 1
             else:
                 self._add(f"{self.place.topic} {month_of(row['occurred_at'])}", row["log_offset"], None, row)
+
+    def _add_duplicate(self, offset: int, *, is_recent: bool) -> None:
+        self.found.duplicates += 1
+        if not is_recent and self.place.topic in TOLD_BY_ID:
+            self.found.counted_again += 1
+            self.found.first_again = self.found.first_again or (self.place, offset)
 
     def _add(self, kind: str, offset: int, held: Document | None, told: Document | None) -> None:
         key = f"{kind}:{offset}"

@@ -14,7 +14,9 @@ from events.outcomes_observed import LATENCY_BUCKETS, OutcomeRun, OutcomesObserv
 from events.registry import open_registry
 from events.settings import LogSettings
 from processors.verify.naive.provider import NaiveProviderSlot
+from processors.verify.naive.row import FOLDED
 from processors.verify.naive.tenant import NaiveTenantSlot
+from projections.live.slots import FOLDED_TOPICS
 
 START_S = 1_700_000_000
 SETTINGS = LogSettings(partitions=1)
@@ -179,3 +181,8 @@ def test_a_key_of_no_known_kind_must_not_be_there() -> None:
     slot = folded(observed(0))
     for key in ("spend:acme|tenant|1", "nonsense", "index:nonsense", "horizon:usage", ""):
         assert slot.says(key, {}) is None
+
+
+def test_rows_of_all_that_workers_fold_are_judged() -> None:
+    """One of a record that does not count would else pass for right."""
+    assert FOLDED == FOLDED_TOPICS

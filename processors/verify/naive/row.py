@@ -19,7 +19,7 @@ LATEST_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
 
 
-FOLDED = {"usage", "budgets", "routing", "outcomes", "health", "overrides", "providers"}
+FOLDED = {"usage", "adjustments", "budgets", "routing", "outcomes", "health", "overrides", "providers"}
 """Of these a row is a record that the live state counts; of what was derived, whatever can be read."""
 
 

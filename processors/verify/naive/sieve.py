@@ -26,16 +26,45 @@ WEEK_MS = 7 * DAY_MS
 
 
 @dataclass(slots=True)
+class Recent:
+    """The ids of a partition's last five to ten minutes. `clock_ms` is the greatest timestamp so far."""
+
+    clock_ms: int = 0
+    _met: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def slice_number(self) -> int:
+        """Which five minutes it is."""
+        return self.clock_ms // FIVE_MINUTES_MS
+
+    def tick(self, record: LogRecord) -> bool:
+        """Take the time of the next record; whether other five minutes have begun."""
+        before, self.clock_ms = self.slice_number, max(self.clock_ms, record.timestamp)
+        now = self.slice_number
+        if now != before:
+            self._met = {event_id: number for event_id, number in self._met.items() if now - number <= 1}
+        return now != before
+
+    def has_met(self, event_id: str) -> bool:
+        """Whether the id is among them; from now on it is."""
+        again = self.slice_number - self._met.get(event_id, -9) <= 1
+        self._met[event_id] = self.slice_number
+        return again
+
+    def __len__(self) -> int:
+        return len(self._met)
+
+
+@dataclass(slots=True)
 class Sieve:
-    """One partition of a topic (short name), record by record. `clock_ms` is the greatest timestamp so far."""
+    """One partition of a topic (short name), record by record."""
 
     topic: str
     codec: Codec
     settings: LogSettings
-    clock_ms: int = 0
     records: int = 0
+    _recent: Recent = field(default_factory=Recent)
     _began: dict[int, int] = field(default_factory=dict)
-    _met: dict[str, int] = field(default_factory=dict)
     _covered: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def take(self, record: LogRecord) -> Event | None:
@@ -47,21 +76,23 @@ class Sieve:
             return self._outcomes(event)
         if event is None:
             return None
-        slice_now = self.clock_ms // FIVE_MINUTES_MS
-        again = slice_now - self._met.get(event.event_id, -9) <= 1
-        self._met[event.event_id] = slice_now
-        return None if again else event
+        return None if self._recent.has_met(event.event_id) else event
+
+    @property
+    def clock_ms(self) -> int:
+        """The greatest timestamp so far."""
+        return self._recent.clock_ms
 
     @property
     def remembered(self) -> int:
         """How many ids are kept to know a repeated one."""
-        return len(self._met)
+        return len(self._recent)
 
     def horizon_document(self) -> dict[str, int] | None:
         """Where the ids that are remembered begin; None before the first record."""
         if self.records == 0:
             return None
-        now = self.clock_ms // FIVE_MINUTES_MS
+        now = self._recent.slice_number
         current = self._began.get(now, 0)
         return {
             "previous_start": self._began.get(now - 1, current),
@@ -71,13 +102,10 @@ class Sieve:
         }
 
     def _tick(self, record: LogRecord) -> None:
-        before = self.clock_ms // FIVE_MINUTES_MS
-        self.clock_ms = max(self.clock_ms, record.timestamp)
-        now = self.clock_ms // FIVE_MINUTES_MS
-        if now != before:
+        if self._recent.tick(record):
+            now = self._recent.slice_number
             self._began[now] = record.offset
             self._began = {number: offset for number, offset in self._began.items() if now - number <= 1}
-            self._met = {event_id: number for event_id, number in self._met.items() if now - number <= 1}
 
     def _outcomes(self, event: OutcomesObserved) -> Event | None:
         place = (event.deployment, f"{event.source_topic}.{event.source_partition}")

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from events.partitioner import partition_of
+from events.positions import Partition
 from events.provider_changed import BreakerPolicy
 from processors.verify.errors import OtherLogError
 from processors.verify.history import HistoryFound, HistoryProof
@@ -55,11 +57,36 @@ async def test_what_the_sink_has_written_is_what_the_log_says(written: Rig, plac
     assert told(found) == []
     assert found.comparison.is_equal
     assert found.duplicates >= 1
+    assert found.counted_again == 0
     assert found.rollup_rows > 0
     kinds = {kind.split()[0] for kind in found.comparison.live}
     assert {"usage", "adjustments", "budgets", "providers", "health", "routing", "refused"} <= kinds
     await written.append(*Traffic(written).some(20))
     assert (await verified(written, place)).comparison.is_equal
+
+
+async def test_what_the_live_state_counts_again_is_told(written: Rig, place: Place) -> None:
+    """An event that comes once more after minutes has one row, and the live state has forgotten its id by then."""
+    event = usage("late")
+    number, value = partition_of(b"late", written.log.partitions), written.codec.encode(event)
+    await written.append(event)
+    offsets = [
+        await written.append_raw(
+            "usage",
+            number,
+            key=b"late",
+            value=value,
+            timestamp_ms=event.occurred_at // 1000 + minutes * 60_000,
+        )
+        for minutes in (1, 12, 13, 30)
+    ]
+    before = (await verified(written, place)).duplicates
+    await write(written, place)
+    found = await verified(written, place)
+    assert found.comparison.is_equal
+    assert found.duplicates == before + 4
+    assert found.counted_again == 2
+    assert found.first_again == (Partition("usage", number), offsets[1])
 
 
 async def test_each_tampered_row_is_named_with_what_differs(written: Rig, place: Place) -> None:
