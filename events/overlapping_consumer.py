@@ -7,7 +7,6 @@ Behind a connection that was lost another log may answer under the same offsets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -21,11 +20,15 @@ Fetched = Mapping[TopicPartition, list[LogRecord]]
 class OverlappingConsumer(TolerantConsumer):
     """For those that follow the log from offsets that their stores keep."""
 
-    _connections: Mapping[Any, Any] = MappingProxyType({})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._connections: dict[Any, Any] = {}
+        self._sought: dict[TopicPartition, int] = {}
 
     def seek_overlapping(self, place: TopicPartition, offset: int) -> None:
         """Read on from an offset, with the record before it first, when the log has it."""
-        self.seek(place, max(offset - 1, 0))
+        self._sought[place] = max(offset - 1, 0)
+        self.seek(place, self._sought[place])
 
     def over_known_connections(self, fetched: Fetched) -> Fetched:
         """What was fetched; nothing when a connection is new since the last time: it is read again, overlapping."""
@@ -36,7 +39,11 @@ class OverlappingConsumer(TolerantConsumer):
         for place in self.assignment():
             state = self._subscription.subscription.assignment.state_value(place)
             if place in fetched:
-                self.seek_overlapping(place, fetched[place][0].offset)
+                offset = fetched[place][0].offset
             elif state.has_valid_position:
-                self.seek_overlapping(place, state.position)
+                offset = state.position
+            else:
+                continue
+            has_overlap = offset == self._sought.get(place)
+            self.seek_overlapping(place, offset + 1 if has_overlap else offset)
         return {}
