@@ -11,9 +11,19 @@ from api.cli.archive import archive_in
 from api.cli.backfill_analytics import fill_documents
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, Exit, run
-from api.cli.output import AsJson, print_facts, print_json, print_table, remark
+from api.cli.output import AsJson, print_facts, print_json, remark
 from api.cli.rebuild_parts import remark_skipped, skipped_document
-from api.cli.rebuild_stores import ArchiveFolder, DryRun, MostEventsPerS, Moved, raise_refusals, rebuilt
+from api.cli.rebuild_stores import (
+    ArchiveFolder,
+    DryRun,
+    MostEventsPerS,
+    Moved,
+    SkipBad,
+    print_parts,
+    raise_refusals,
+    reading_document,
+    rebuilt,
+)
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -48,12 +58,7 @@ def backfill(
     provider: Annotated[str | None, typer.Option(help="Only events of this provider.")] = None,
     dry_run: DryRun = False,
     max_events_per_s: MostEventsPerS = None,
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad", help="Go on with bad records that nobody has refused before, and name each."
-        ),
-    ] = False,
+    skip_bad: SkipBad = False,
     archive: ArchiveFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,16 +139,9 @@ def _show_plan(plan: BackfillPlan, as_json: bool) -> None:
     """What it would read; the first reason why it cannot is raised."""
     if as_json:
         print_json(_plan_document(plan))
-        raise_refusals(plan.refusals)
-        return
-    cells = [
-        (str(part.place), part.start, part.end, part.records, part.from_archive, part.on_log.start)
-        for part in plan.parts
-        if part.end
-    ]
-    columns = ("partition", "from", "to", "records", "by the archive", "log begins")
-    print_table(columns, cells, empty="no records to read")
-    print_facts([*_what(plan), ("estimated", _estimated(plan))])
+    else:
+        print_parts(plan.parts)
+        print_facts([*_what(plan), ("estimated", _estimated(plan))])
     raise_refusals(plan.refusals)
 
 
@@ -176,21 +174,7 @@ def _plan_document(plan: BackfillPlan) -> dict[str, Any]:
         "to": format_time_us(excerpt.to_us),
         "tenant": excerpt.tenant,
         "provider": excerpt.provider,
-        "records": plan.records,
-        "estimated_s": round(plan.estimated_s, 1),
-        "parts": [
-            {
-                "partition": str(part.place),
-                "start": part.start,
-                "end": part.end,
-                "records": part.records,
-                "from_archive": part.from_archive,
-                "log_start": part.on_log.start,
-            }
-            for part in plan.parts
-        ],
-        "refused": [str(one) for one in plan.refusals],
-    }
+    } | reading_document(plan)
 
 
 def _show(outcome: BackfillOutcome, as_json: bool) -> None:

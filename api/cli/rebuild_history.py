@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from api.cli.comparison import comparison_document, print_comparison
 from api.cli.exits import CommandError, run
@@ -18,6 +16,7 @@ from api.cli.rebuild_stores import (
     MostEventsPerS,
     Moved,
     Shorter,
+    SkipBad,
     options_of,
     print_store_plan,
     raise_refusals,
@@ -40,12 +39,7 @@ def history(
     *,
     dry_run: DryRun = False,
     max_events_per_s: MostEventsPerS = None,
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad", help="Go on with bad records that nobody has refused before, and name each."
-        ),
-    ] = False,
+    skip_bad: SkipBad = False,
     archive: ArchiveFolder = None,
     shorter: Shorter = False,
     anew: Anew = False,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from api.settings import Settings
-    from processors.rebuild.store_plan import StoreOptions, StorePlan
+    from processors.rebuild.store_plan import ReadingPlan, StoreOptions, StorePart, StorePlan
 
 T = TypeVar("T")
 
@@ -30,6 +30,10 @@ MostEventsPerS = Annotated[
 ArchiveFolder = Annotated[
     Path | None,
     typer.Option("--archive", help="Folder of the archive, for what the log no longer reaches back to."),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Go on with bad records that nobody has refused before, and name each."),
 ]
 Shorter = Annotated[
     bool, typer.Option("--shorter", help="Although the beginning can no longer be read: leave it out.")
@@ -62,8 +66,9 @@ def rebuilt(work: Callable[[Moved], Coroutine[Any, Any, T]]) -> T:
         return run(work(moved), uvloop.new_event_loop)
 
 
-def print_store_plan(plan: StorePlan) -> None:
-    """What would be read, from where to where, and how long that may take."""
+def print_parts(parts: Sequence[StorePart]) -> None:
+    """What would be read, from where to where."""
+    columns = ("partition", "from", "to", "records", "by the archive", "log begins", "lost")
     cells = [
         (
             str(part.place),
@@ -74,11 +79,15 @@ def print_store_plan(plan: StorePlan) -> None:
             part.on_log.start,
             part.lost,
         )
-        for part in plan.parts
+        for part in parts
         if part.end
     ]
-    columns = ("partition", "from", "to", "records", "by the archive", "log begins", "lost")
-    print_table(columns, cells, empty="nothing to write")
+    print_table(columns, cells, empty="no records to read")
+
+
+def print_store_plan(plan: StorePlan) -> None:
+    """The same, and how long that may take."""
+    print_parts(plan.parts)
     print_facts(
         [
             ("rebuild", "goes on with an interrupted one" if plan.resumed else "begins anew"),
@@ -97,11 +106,14 @@ def raise_refusals(refusals: Sequence[Exception]) -> None:
 
 
 def store_plan_document(plan: StorePlan) -> dict[str, Any]:
-    """The plan for programs."""
+    """The plan of a rebuild for programs."""
+    return {"resumed": plan.resumed, "to_prove": plan.to_prove} | reading_document(plan)
+
+
+def reading_document(plan: ReadingPlan) -> dict[str, Any]:
+    """What would be read, for programs."""
     return {
-        "resumed": plan.resumed,
         "records": plan.records,
-        "to_prove": plan.to_prove,
         "estimated_s": round(plan.estimated_s, 1),
         "parts": [
             {

@@ -87,7 +87,11 @@ class HistoryBackfill(StoreRebuild):
             refusals += await rows_gone(database, excerpt)
         pace = self.options.max_records_per_s or NOMINAL_RECORDS_PER_S
         return BackfillPlan(
-            self.target, excerpt, tuple(parts), min(pace, NOMINAL_RECORDS_PER_S), tuple(refusals)
+            target=self.target,
+            excerpt=excerpt,
+            parts=tuple(parts),
+            records_per_s=min(pace, NOMINAL_RECORDS_PER_S),
+            refusals=tuple(refusals),
         )
 
     async def _run(self, plan: BackfillPlan, database: Database) -> BackfillOutcome:

@@ -12,7 +12,7 @@ from events.reader import LogReader
 from events.settings import LogSettings
 from processors.backfill.target import Target
 from processors.rebuild.errors import LogStartGoneError, RebuildError
-from processors.rebuild.store_plan import StorePart
+from processors.rebuild.store_plan import ReadingPlan, StorePart
 from projections.history.beside import Beside
 from projections.history.excerpt import Excerpt
 
@@ -20,25 +20,12 @@ NOMINAL_RECORDS_PER_S = 8_000
 """Read, compared and proved, on one core."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillPlan:
-    """`excerpt` is what is filled: of whole days when something of it is rolled up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillPlan(ReadingPlan):
+    """What is read is read again for the proof. `excerpt` is what is filled: of whole days when something of it is rolled up."""
 
     target: Target
     excerpt: Excerpt
-    parts: tuple[StorePart, ...]
-    records_per_s: int
-    refusals: tuple[RebuildError, ...]
-
-    @property
-    def records(self) -> int:
-        """How many are read, and read again for the proof."""
-        return sum(part.records for part in self.parts)
-
-    @property
-    def estimated_s(self) -> float:
-        """How long that may take."""
-        return self.records / max(1, self.records_per_s)
 
     @property
     def starts(self) -> dict[Partition, int]:

@@ -51,19 +51,30 @@ class StorePart:
         return max(0, self.end - max(self.start, self.readable_from))
 
 
-@dataclass(frozen=True, slots=True)
-class StorePlan:
-    """`resumed`: it goes on with what an interrupted rebuild has built. `refusals`: why it cannot be carried out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingPlan:
+    """What is read of the log, and how fast. `refusals`: why it cannot be carried out."""
 
-    resumed: bool
     parts: tuple[StorePart, ...]
     records_per_s: int
     refusals: tuple[RebuildError, ...]
 
     @property
     def records(self) -> int:
-        """How many are to be written, all together."""
+        """How many are to be read, all together."""
         return sum(part.records for part in self.parts)
+
+    @property
+    def estimated_s(self) -> float:
+        """How long that may take."""
+        return self.records / max(1, self.records_per_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePlan(ReadingPlan):
+    """Of a rebuild. `resumed`: it goes on with what an interrupted one has built."""
+
+    resumed: bool
 
     @property
     def to_prove(self) -> int:
@@ -72,7 +83,7 @@ class StorePlan:
 
     @property
     def estimated_s(self) -> float:
-        """How long that may take."""
+        """What is proved is not written, and goes twice as fast."""
         return max(self.records, self.to_prove / 2) / max(1, self.records_per_s)
 
     @property
@@ -115,7 +126,7 @@ def plan_store(
     lost = [] if options.shorter else [part for part in parts if part.lost]
     gone = [start_gone(part.place, part.start, part.readable_from) for part in lost]
     rate = min(nominal_records_per_s, options.max_records_per_s or nominal_records_per_s)
-    return StorePlan(resumed, tuple(parts), rate, (*gone, *refusals))
+    return StorePlan(resumed=resumed, parts=tuple(parts), records_per_s=rate, refusals=(*gone, *refusals))
 
 
 def start_gone(place: Partition, start: int, readable_from: int) -> LogStartGoneError:

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from projections.errors import SchemaBusyError
 from projections.history.beside import beside as building
-from projections.settings import LiveSettings
 from tests.e2e.console import Console
-from tests.integration.crew import environment_of
 from tests.integration.history.backfilling import filled
 from tests.integration.history.place import Place
-from tests.integration.history.rebuilding import rebuilt, something_of_every_kind, write, wrong
+from tests.integration.history.rebuilding import rebuilt, wrong
 from tests.integration.live_server import eventually
-from tests.integration.rig import Rig, settings_of_worker
-from tests.integration.traffic import Traffic
+from tests.integration.rig import Rig
 
 pytestmark = pytest.mark.any_broker
 
 KILLED_WITHIN_S = 60.0
 SINCE = ("--from", "2026-01-01T00:00:00Z")
 ROWS = "SELECT count(*) FROM usage"
-
-
-@pytest.fixture
-async def rig(log_address: str, place: Place) -> AsyncIterator[Rig]:
-    """A log, and the history of it without its calls."""
-    async with Rig(settings_of_worker(log_address), LiveSettings()) as opened:
-        await something_of_every_kind(opened)
-        await opened.append(*Traffic(opened).some(120))
-        await write(opened, place)
-        yield opened
-
-
-@pytest.fixture
-def console(tmp_path: Path, rig: Rig, place: Place) -> Console:
-    """A shell of an operator."""
-    return Console(tmp_path, environment_of("LOG", rig.log) | environment_of("HISTORY", place.settings))
 
 
 async def test_killed_while_it_fills_it_goes_on_and_then_changes_nothing(

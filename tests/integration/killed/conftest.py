@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.analytics.conftest import settings
-from tests.integration.history.conftest import place
+from tests.integration.history.conftest import console, place
 from tests.integration.rebuild.conftest import rig, server
 
-__all__ = ["place", "rig", "server", "settings"]
+__all__ = ["console", "place", "rig", "server", "settings"]

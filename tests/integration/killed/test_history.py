@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from projections.settings import LiveSettings
 from tests.e2e.console import Console
-from tests.integration.crew import environment_of
 from tests.integration.history.place import Place
 from tests.integration.history.rebuilding import caught_up, sinking, something_of_every_kind, wrong
 from tests.integration.rig import Rig, settings_of_worker
@@ -29,12 +27,6 @@ async def rig(log_address: str, place: Place) -> AsyncIterator[Rig]:
         async with sinking(opened, place):
             await caught_up(opened, place)
             yield opened
-
-
-@pytest.fixture
-def console(tmp_path: Path, rig: Rig, place: Place) -> Console:
-    """A shell of an operator."""
-    return Console(tmp_path, environment_of("LOG", rig.log) | environment_of("HISTORY", place.settings))
 
 
 async def test_a_rebuild_killed_while_it_switches(rig: Rig, place: Place, console: Console) -> None:
