@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 from pathlib import Path
@@ -91,9 +92,10 @@ async def _captured(settings: Settings) -> Point:
 
 
 async def _reached(settings: Settings, archive: Path, wait_s: float) -> Point:
-    from projections.backup.create import reach
+    from projections.backup.create import reach, whole_parts
 
     point = await _captured(settings)
+    await asyncio.to_thread(whole_parts, archive, point.positions)
     await reach(archive, settings.log, point.positions, wait_s)
     return point
 
@@ -120,7 +122,9 @@ def _copied(making: Making, point: Point) -> Backup:
 def _show_plan(making: Making, point: Point, removes: Sequence[str], as_json: bool) -> None:
     from projections.archive.settings import ArchiveSettings
     from projections.archive.status import status_of
+    from projections.backup.create import whole_parts
 
+    finish(partial(whole_parts, making.archive, point.positions))
     held = {one.place: one.next_offset for one in status_of(ArchiveSettings(folder=making.archive))}
     archived = sum(min(end, held.get(place, 0)) for place, end in point.positions.items())
     records = sum(point.positions.values())

@@ -31,6 +31,10 @@ class CannotRestoreError(ProjectionError):
     """The archive does not make up a whole log, or the log has no room for it; the message says what of it."""
 
 
+class BeginningGoneError(CannotRestoreError):
+    """Retention has taken the beginning of the archive."""
+
+
 class LogNotEmptyError(CannotRestoreError):
     """The log holds records that are none of the archive's first ones."""
 
@@ -183,7 +187,7 @@ def faults(parts: Iterable[Part]) -> Iterator[CannotRestoreError]:
     for part in parts:
         segments = list(part.segments(0, part.end))
         if segments and segments[0].first_offset:
-            yield CannotRestoreError(
+            yield BeginningGoneError(
                 f"the archive of {part.place} begins at {segments[0].first_offset}: retention took what was before, and "
                 "without it all records would get other offsets"
             )

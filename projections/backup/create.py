@@ -20,7 +20,7 @@ from events.settings import LogSettings
 from projections.archive import files
 from projections.archive.layout import MANIFESTS, manifest_name, partition_folder, places_in
 from projections.archive.manifest import DamagedManifestError, Manifest, to_bytes
-from projections.archive.restore_plan import Part, faults, part_to
+from projections.archive.restore_plan import BeginningGoneError, Part, faults, part_to
 from projections.archive.shelf import Shelf
 from projections.backup.errors import ArchiveBehindError, BackupError, DamagedBackupError
 from projections.backup.manifest import Backup, BackupFile, Kind, Parent, Point
@@ -32,6 +32,10 @@ TRIES = 5
 """So often a partition is looked at anew when its small segments are merged while they are copied."""
 
 CHUNK_BYTES = 2**20
+WHOLE = (
+    ". No log can be put back from it any more: keep the backups that were made before, and have no retention policy delete from "
+    "the archive (`store: archive`) that backups are made of"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +101,23 @@ def copy(making: Making, point: Point, told: Callable[[int, int], None]) -> Back
 
 def parts_of(archive: Path, positions: PositionVector) -> list[Part]:
     """What an archive holds up to the positions. DamagedBackupError when no log could be put back from it."""
-    try:
-        parts = [part_to(Shelf(archive, place), end) for place, end in sorted(positions.items()) if end]
-    except DamagedManifestError as error:
-        raise DamagedBackupError(str(error)) from None
-    for refusal in faults(parts):
-        raise DamagedBackupError(str(refusal))
+    parts = whole_parts(archive, positions)
     for part in parts:
         if part.archived_to < part.end:
             raise DamagedBackupError(
                 f"the archive of {part.place} ends at {part.archived_to}, before {part.end}"
             )
+    return parts
+
+
+def whole_parts(archive: Path, positions: PositionVector) -> list[Part]:
+    """The same as far as the archive goes by now. DamagedBackupError when it is damaged, or has lost its beginning."""
+    try:
+        parts = [part_to(Shelf(archive, place), end) for place, end in sorted(positions.items()) if end]
+    except DamagedManifestError as error:
+        raise DamagedBackupError(str(error)) from None
+    for refusal in faults(parts):
+        raise DamagedBackupError(f"{refusal}{WHOLE if isinstance(refusal, BeginningGoneError) else ''}")
     return parts
 
 

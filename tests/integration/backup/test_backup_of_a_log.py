@@ -15,6 +15,8 @@ from events.positions import Partition
 from events.publisher import Publisher
 from events.reader import LogReader
 from events.settings import LogSettings
+from projections.archive.chain import read_chain
+from projections.archive.shelf import Shelf
 from projections.archive.sink import ArchiveSink
 from projections.backup.create import reach
 from projections.backup.errors import ArchiveBehindError, BackupError
@@ -67,6 +69,26 @@ async def test_a_backup_put_back_is_the_log_at_its_point(
     assert await whole_log(other) == before
     async with GroupOffsets(other) as groups:
         assert await groups.committed(other.group_id, list(before)) == decided
+
+
+async def test_an_archive_without_its_beginning_is_refused_at_once(log: LogSettings, tmp_path: Path) -> None:
+    """The plan says so as well, and both what to do, before the rest of the archive is waited for."""
+    await archive(log, tmp_path / "archive")
+    await append_events(log, 100)
+    await archive(log, tmp_path / "archive")
+    shelf = next(
+        shelf
+        for shelf in (Shelf(tmp_path / "archive", place) for place in (FIRST, SECOND))
+        if len(read_chain(shelf).segments) > 1
+    )
+    shelf.retire(read_chain(shelf).segments[0])
+    await append_events(log, 1)
+    operator = console(tmp_path, log)
+    for more in ("--dry-run", "--wait=1"):
+        ended = await operator.run("backup", "create", "--to", "backups", "--archive", "archive", more)
+        assert (ended.code, f"the archive of {shelf.place} begins at" in ended.err) == (1, True)
+        assert "`store: archive`" in ended.err
+    assert BackupStore(tmp_path / "backups").ids() == []
 
 
 async def test_a_killed_restore_of_a_backup_goes_on(log_settings: LogSettings, tmp_path: Path) -> None:
