@@ -14,6 +14,7 @@ from functools import cache
 import orjson
 
 from events.schemas import load_schemas
+from projections.errors import ProjectionError
 
 
 class Projection(StrEnum):
@@ -57,6 +58,16 @@ class MadeWith:
             before, now = self.schemas[folder], release.schemas[folder]
             if before != now:
                 yield f"{folder} v{before} -> v{now}"
+
+
+def refuse_later(what: str, made: MadeWith, projection: Projection, error: type[ProjectionError]) -> None:
+    """Raise the error when a later release has made it: what it holds is not to be gone on with by this one."""
+    fold = FOLDS[projection]
+    if made.fold > fold:
+        raise error(
+            f"{what} is of fold {made.fold}, which a later release has made, and this one has fold {fold}: run that release, or "
+            "put back what was live before with `interlock migrate rollback`"
+        )
 
 
 @cache

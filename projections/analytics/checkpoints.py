@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from events.positions import Partition
 from projections.analytics.admission import Covered
 from projections.analytics.chroma import Chroma, Found, Metadata, Stored
-from projections.errors import FencedError, StaleCheckpointError
-from projections.made_with import MadeWith, Projection, made_with_release
+from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
+from projections.made_with import MadeWith, Projection, made_with_release, refuse_later
 from projections.tip import Tip
 
 CHECKPOINTS = "checkpoints"
@@ -53,9 +53,14 @@ class Checkpoints:
         self.collection = collection
 
     async def take(self, place: Partition, owner: str) -> Checkpoint:
-        """Make this the owner; whoever was it before is refused from now on."""
+        """Make this the owner; whoever was it before is refused from now on.
+
+        SinkUnavailableError while these are documents of a later fold than this release has.
+        """
         made_with = made_with_release(Projection.ANALYTICS).to_text()
-        await self._chroma.ensure(self.collection, {"holds": CHECKPOINTS, "made_with": made_with})
+        said = await self._chroma.ensure(self.collection, {"holds": CHECKPOINTS, "made_with": made_with})
+        what = f"the analytics of {place}"
+        refuse_later(what, _made_with(said), Projection.ANALYTICS, SinkUnavailableError)
         found = await self._chroma.by_id(self.collection, [str(place)])
         before = _read(found[str(place)]) if found else Checkpoint()
         taken = replace(before, epoch=before.epoch + 1, owner=owner)
@@ -100,7 +105,7 @@ class Checkpoints:
     async def made_with(self) -> MadeWith | None:
         """What these documents were begun with; None when there are none."""
         said = await self._chroma.about(self.collection)
-        return None if said is None else MadeWith.from_text(str(said.get("made_with", "")))
+        return None if said is None else _made_with(said)
 
     async def all(self) -> dict[Partition, Checkpoint]:
         """Of every partition that was ever taken."""
@@ -108,6 +113,10 @@ class Checkpoints:
             return {}
         found = await self._chroma.matching(self.collection, {}, MOST_PARTITIONS)
         return {_place(one.metadata): _read(one) for one in found}
+
+
+def _made_with(said: Metadata) -> MadeWith:
+    return MadeWith.from_text(str(said.get("made_with", "")))
 
 
 def _check_owner(place: Partition, now: Checkpoint | None, mine: Checkpoint) -> Checkpoint:

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from events.positions import Partition
 from projections.errors import SchemaBusyError
-from projections.history import months
+from projections.history import checkpoints, months
 from projections.history.grants import grant_alike
 from projections.history.migrations import migrate
 from projections.history.session import AWAY, Session, session_of
@@ -99,10 +99,7 @@ class Beside:
         """What a schema was begun with; None when there is no history of that name."""
         if not await self.is_there(schema):
             return None
-        said = await self.session.fetchval(
-            "SELECT obj_description(to_regclass($1), 'pg_class')", f'"{schema}".checkpoints'
-        )
-        return MadeWith.from_text(said)
+        return await checkpoints.made_with(self.session, f'"{schema}".checkpoints')
 
     async def identity(self, schema: str) -> str:
         """Which schema goes by that name now: it keeps this when its name changes. Empty: none."""

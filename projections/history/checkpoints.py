@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from events.positions import Partition
-from projections.errors import FencedError, StaleCheckpointError
+from projections.errors import FencedError, SinkUnavailableError, StaleCheckpointError
 from projections.history.database import Connection
+from projections.history.session import Session
+from projections.made_with import MadeWith, Projection, refuse_later
 from projections.tip import Tip
 
 _TAKE = """
@@ -33,11 +35,25 @@ class Claim:
 
 
 async def take(connection: Connection, place: Partition, owner: str) -> Claim:
-    """Raise the epoch, so that whoever held the partition before is fenced. Waits for what is being committed."""
-    row = await connection.fetchrow(_TAKE, place.topic, place.number, owner)
+    """Raise the epoch, so that whoever held the partition before is fenced. Waits for what is being committed.
+
+    SinkUnavailableError, and nobody is fenced, while it is a history of a later fold than this release has.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(_TAKE, place.topic, place.number, owner)
+        # No other history takes this one's place until the transaction ends.
+        made = await made_with(connection)
+        refuse_later(f"the history of {place}", made, Projection.HISTORY, SinkUnavailableError)
     assert row is not None, "an upsert returns its row"
     digest, end = row["digest"], row["next_offset"]
     return Claim(end, row["epoch"], None if digest is None else Tip(end - 1, digest))
+
+
+async def made_with(session: Connection | Session, table: str = "checkpoints") -> MadeWith:
+    """What a history was begun with: its table of checkpoints says so."""
+    return MadeWith.from_text(
+        await session.fetchval("SELECT obj_description(to_regclass($1), 'pg_class')", table)
+    )
 
 
 async def advance(connection: Connection, place: Partition, start: int, tip: Tip, epoch: int) -> None:

@@ -14,7 +14,7 @@ from projections.live.connection import Argument, LiveConnection
 from projections.live.keys import FIRST_GENERATION, Keyspace, generation_key, lock_key, probe_key
 from projections.live.outbox import OutboxEntry
 from projections.live.slots import Slot
-from projections.made_with import FOLDS, MadeWith, Projection, made_with_release
+from projections.made_with import MadeWith, Projection, made_with_release, refuse_later
 from projections.settings import LiveSettings
 
 __all__ = ["Checkpoint", "Commit", "Lease", "LiveStore", "OutboxEntry"]
@@ -76,9 +76,8 @@ class LiveStore:
         while True:
             generation = await self.follow()
             keys = (self.keyspace.meta(slot), self.keyspace.outbox(slot))
-            _refuse_later(
-                slot, MadeWith.from_text(await self.connection.command("HGET", keys[0], "made_with"))
-            )
+            made = MadeWith.from_text(await self.connection.command("HGET", keys[0], "made_with"))
+            refuse_later(str(slot), made, Projection.LIVE, LiveUnavailableError)
             reply = await self.connection.function("acquire", keys, (owner, _made_with()))
             if reply[0] == b"SEALED":
                 await self._break_seal(slot, reply[1].decode(), generation)
@@ -245,15 +244,6 @@ class LiveStore:
 
 def _made_with() -> str:
     return made_with_release(Projection.LIVE).to_text()
-
-
-def _refuse_later(slot: Slot, made_with: MadeWith) -> None:
-    fold = FOLDS[Projection.LIVE]
-    if made_with.fold > fold:
-        raise LiveUnavailableError(
-            f"{slot} is of fold {made_with.fold}, which a later release has made, and this one has fold {fold}: run that release, or "
-            "put back what was live before with `interlock migrate rollback`"
-        )
 
 
 def _refuse(lease: Lease, reply: Sequence[bytes]) -> None:

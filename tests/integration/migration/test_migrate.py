@@ -9,11 +9,15 @@ import pytest
 
 from events.broker import missing_topics
 from events.catalogue import TOPICS
+from events.positions import Partition
 from events.registry import open_registry, unregistered
+from projections.analytics.following import FollowingSink
 from projections.analytics.settings import AnalyticsSettings
 from projections.archive.settings import ArchiveSettings
 from projections.archive.sink import ArchiveSink
+from projections.errors import SinkUnavailableError
 from projections.history.migrations.migrate import all_steps, downgrade
+from projections.history.sink import HistorySink
 from projections.live.keys import lock_key
 from projections.live.slots import slot_of
 from projections.made_with import FOLDS, Projection
@@ -52,7 +56,9 @@ async def steps(console: Console, *projections: str) -> dict[str, str]:
 async def test_a_later_release_builds_all_anew_and_all_is_put_back(
     rig: Rig, place: Place, settings: AnalyticsSettings, tmp_path: Path
 ) -> None:
-    """Planned by reasons, backed up, done in order, proved; then there is nothing to do. A rollback is one flip each."""
+    """Planned by reasons, backed up, done in order, proved; then there is nothing to do. A sink of this release stays away from
+    what the later one has made, until that is rolled back, by one flip each.
+    """
     await write_history(rig, place)
     await write_analytics(rig, settings)
     archive = ArchiveSettings(folder=tmp_path / "archive")
@@ -82,10 +88,22 @@ async def test_a_later_release_builds_all_anew_and_all_is_put_back(
     assert await generations_of(rig).live() == 2
     assert (await sets_of(settings)).live == 1
     assert await steps(console) == {}
+    history = HistorySink(tables, rig.codec, rig.log)
+    analytics = FollowingSink(settings, rig.codec, rig.log)
+    epochs = "SELECT sum(epoch) FROM checkpoints"
+    epoch, at = await place.value(epochs), Partition("usage", 0)
+    for older in (history, analytics):
+        with pytest.raises(SinkUnavailableError, match=rf"{older.name} of usage-0 is of fold 2.*rollback"):
+            await older.open(at)
+    assert await place.value(epochs) == epoch
     back = (await console.succeeds("migrate", "rollback", "--json")).json
     assert [one["projection"] for one in back] == ["analytics", "history", "live"]
     assert await generations_of(rig).live() == 1
     assert (await sets_of(settings)).live == 0
+    assert await history.open(at) > 0
+    assert await analytics.open(at) >= 0
+    await history.close()
+    await analytics.close()
 
 
 async def test_a_killed_run_goes_on_where_it_was(
