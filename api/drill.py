@@ -1,7 +1,7 @@
 """A drill: everything but the backup is taken for lost, and built again from it on scratch servers, timed and proved.
 
-The log is restored into an embedded broker, a worker folds it into an empty live store, a sink writes an empty history; then the log
-is compared with the backup, the live state and the history with naive folds of the log. Nothing of what runs elsewhere is touched.
+The log is restored into an embedded broker, a worker folds it into an empty live store, a sink writes an empty history and empty
+analytics; then the log is compared with the backup, and all that was made of it with naive folds of the log. Nothing of what runs elsewhere is touched.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from api.settings import CONFIG_NAME, PREFIX, Settings
 from embedded.process import Child, Launch
-from embedded.stack import Addresses, EmbeddedStack, Part
+from embedded.stack import Addresses, EmbeddedStack
 from events.broker import create_topics
 from events.codec import Codec, open_codec
 from events.positions import Partition, PositionVector
+from events.reader import LogReader
 from processors.rebuild.progress import Progress
+from processors.verify.analytics import AnalyticsProof
+from processors.verify.analytics_group import AnalyticsFound
 from processors.verify.history import HistoryFound, HistoryProof
 from processors.verify.live import Verified, verify_live
+from projections.analytics.following import FollowingSink
+from projections.analytics.sets import live_set
 from projections.archive.restore import restore
 from projections.archive.restore_proof import Proved, prove
 from projections.archive.settings import ArchiveSettings
@@ -34,10 +40,14 @@ from projections.backup.restore import tell_group, until
 from projections.history.sink import HistorySink
 from projections.live.slots import FOLDED_TOPICS, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
+from projections.sink import Sink
 
 STOP_WITHIN_S = 5.0
 LIVE_BACK = "live state folded"
 HISTORY_BACK = "history written"
+ANALYTICS_BACK = "analytics written"
+FLUSH_AFTER_S = 1.0
+"""Of documents: what is gathered for longer is a choice for a log that goes on, and no time that is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class Drill:
 
     async def run(self) -> DrillFound:
         """Restore and prove. Whatever happens, all servers and processes of it are ended."""
-        stack = EmbeddedStack(self.folder / "servers", {Part.BROKER, Part.VALKEY, Part.POSTGRES})
+        stack = EmbeddedStack(self.folder / "servers")
         with self._timed("servers started", back=True):
             await stack.start()
         try:
@@ -72,7 +82,7 @@ class Drill:
             await stack.stop()
 
     async def _rebuilt(self, at: Addresses) -> DrillFound:
-        settings = self._scratch(str(at.broker), str(at.valkey), str(at.postgres))
+        settings = self._scratch(at)
         environment = self._environment(settings)
         with self._timed("log restored", back=True):
             await create_topics(settings.log)
@@ -87,18 +97,24 @@ class Drill:
         return await self._proved(settings)
 
     async def _until_back(self, settings: Settings, worker: Child, sink: Child) -> None:
-        """Worker and sink begin at once; what the history takes longer than the live state is its phase."""
-        asked = HistorySink(settings.history, _codec(settings), settings.log)
+        """Worker and sink begin at once; what one store takes longer than the one before is its phase."""
+        codec, log = _codec(settings), settings.log
+        history, analytics = (
+            HistorySink(settings.history, codec, log),
+            FollowingSink(settings.analytics, codec, log),
+        )
         try:
             async with LiveStore(settings.live) as store:
                 with self._timed(LIVE_BACK, back=True):
                     await worker.until(
                         lambda: self._covered(self._folded(store), FOLDED_TOPICS), self.within_s
                     )
-            with self._timed(HISTORY_BACK, back=True):
-                await sink.until(lambda: self._covered(asked.positions(), asked.topics), self.within_s)
+            for name, asked in ((HISTORY_BACK, history), (ANALYTICS_BACK, analytics)):
+                with self._timed(name, back=True):
+                    await sink.until(partial(self._written, asked), self.within_s)
         finally:
-            await asked.close()
+            await history.close()
+            await analytics.close()
 
     async def _proved(self, settings: Settings) -> DrillFound:
         positions, quiet = self.backup.point.positions, Progress(lambda *_: None)
@@ -109,7 +125,14 @@ class Drill:
         with self._timed("history proved"):
             proof = HistoryProof(settings.log, settings.history, _codec(settings), lambda *_: None)
             history = await proof.verify(range(settings.log.partitions))
-        return DrillFound(log, live, history, tuple(self.phases))
+        with self._timed("analytics proved"):
+            written, reader = await live_set(settings.analytics), LogReader(settings.log)
+            counted = AnalyticsProof(settings.log, written, _codec(settings), reader, lambda *_: None)
+            analytics = await counted.verify(range(settings.log.partitions))
+        return DrillFound(log, live, history, analytics, tuple(self.phases))
+
+    async def _written(self, sink: Sink) -> bool:
+        return await self._covered(sink.positions(), sink.topics)
 
     async def _covered(self, asked: Awaitable[PositionVector], topics: Collection[str]) -> bool:
         """Whether a store has all of these topics that the backup has."""
@@ -136,17 +159,18 @@ class Drill:
         yield
         self.phases.append(Phase(name, time.monotonic() - begun_s, back))
 
-    def _scratch(self, broker: str, valkey: str, postgres: str) -> Settings:
+    def _scratch(self, at: Addresses) -> Settings:
         """The settings with no address of what runs elsewhere."""
         given, numbers = self.settings, {place.number for place in self.backup.point.positions}
-        log = {"bootstrap": broker, "replication_factor": 1, "partitions": len(numbers)}
-        live = {"redis_url": valkey, "topology": "single", "generation": None}
+        log = {"bootstrap": at.broker, "replication_factor": 1, "partitions": len(numbers)}
+        live = {"redis_url": at.valkey, "topology": "single", "generation": None}
+        analytics = {"chroma_url": at.chroma, "flush_after_s": FLUSH_AFTER_S}
         return given.model_copy(
             update={
                 "log": given.log.model_copy(update=log),
                 "live": given.live.model_copy(update=live),
-                "history": given.history.model_copy(update={"postgres_dsn": postgres}),
-                "analytics": given.analytics.model_copy(update={"chroma_url": None}),
+                "history": given.history.model_copy(update={"postgres_dsn": at.postgres}),
+                "analytics": given.analytics.model_copy(update=analytics),
                 "archive": given.archive.model_copy(update={"folder": None}),
             }
         )
@@ -166,6 +190,7 @@ class DrillFound:
     log: list[Proved]
     live: Verified
     history: HistoryFound
+    analytics: AnalyticsFound
     phases: tuple[Phase, ...]
 
     @property
@@ -175,6 +200,7 @@ class DrillFound:
             "log": all(one.is_equal for one in self.log),
             "live": self.live.comparison.is_equal,
             "history": self.history.comparison.is_equal,
+            "analytics": self.analytics.comparison.is_equal,
         }
         return [name for name, is_equal in found.items() if not is_equal]
 

@@ -54,8 +54,8 @@ def drill(
 ) -> None:
     """Restore the newest backup, or the one that is named, on scratch servers; prove it and say how long it took.
 
-    RPO is what would be lost, RTO how long it took until log, live state and history were back. Nothing that runs is
-    touched, and nothing is left behind. Exit code 1 when anything is not equal.
+    RPO is what would be lost, RTO how long it took until log, live state, history and analytics were back. Nothing that runs
+    is touched, and nothing is left behind. Exit code 1 when anything is not equal.
     """
     from api.drill import Drill, Phase
     from api.settings import load_settings
@@ -104,14 +104,12 @@ async def _loss(settings: Settings, store: BackupStore, backup: Backup) -> Loss:
 
 
 def _show(backup: Backup, found: DrillFound, loss: Loss, as_json: bool) -> None:
-    from api.drill import HISTORY_BACK, LIVE_BACK
+    from api.drill import ANALYTICS_BACK, HISTORY_BACK, LIVE_BACK
 
-    live_s, history_s = found.rto_s(LIVE_BACK), found.rto_s(HISTORY_BACK)
+    ends = (("live", LIVE_BACK), ("history", HISTORY_BACK), ("analytics", ANALYTICS_BACK))
+    rto = {f"{name}_s": round(found.rto_s(phase), 3) for name, phase in ends}
     if as_json:
-        print_json(
-            _document(backup, found, loss)
-            | {"rto": {"live_s": round(live_s, 3), "history_s": round(history_s, 3)}}
-        )
+        print_json(_document(backup, found, loss) | {"rto": rto})
         return
     phases = [(one.name, f"{one.took_s:.1f} s", "RTO" if one.back else "") for one in found.phases]
     print_table(("phase", "took", "in"), phases, empty="")
@@ -119,6 +117,7 @@ def _show(backup: Backup, found: DrillFound, loss: Loss, as_json: bool) -> None:
         ("log", f"{sum(one.next_offset for one in found.log):,} records"),
         ("live", f"{sum(one.keys for one in found.live.comparison.live.values()):,} keys"),
         ("history", f"{sum(one.keys for one in found.history.comparison.live.values()):,} rows"),
+        ("analytics", f"{found.analytics.documents:,} documents"),
     ]
     rows = [(name, what, "DIFFERENT" if name in found.unequal else "equal") for name, what in cells]
     print_table(("restored", "compared", ""), rows, empty="")
@@ -129,13 +128,13 @@ def _show(backup: Backup, found: DrillFound, loss: Loss, as_json: bool) -> None:
         ("backup", f"{backup.id}, {backup.records:,} records"),
         ("RPO now", f"{written_age(loss.age_s)}: {lost}"),
         ("RPO at most", f"{written_age(loss.interval_s)} between two backups" if loss.interval_s else ""),
-        ("RTO", f"{live_s:.1f} s until the live state was back, {history_s:.1f} s until the history was"),
+        ("RTO", ", ".join(f"{name} {rto[f'{name}_s']:.1f} s" for name, _ in ends)),
     ]
     print_facts(facts)
 
 
 def _differences(found: DrillFound) -> Sequence[str]:
-    comparisons = (found.live.comparison, found.history.comparison)
+    comparisons = (found.live.comparison, found.history.comparison, found.analytics.comparison)
     shown = [f"{one.place}: {one.differs}" for one in found.log if one.differs]
     return shown + [str(one) for each in comparisons for one in each.differences[:SHOWN_OF_EACH]]
 
@@ -156,4 +155,5 @@ def _document(backup: Backup, found: DrillFound, loss: Loss) -> dict[str, Any]:
         ],
         "live": comparison_document(found.live.comparison, "log"),
         "history": comparison_document(found.history.comparison, "log"),
+        "analytics": comparison_document(found.analytics.comparison, "log"),
     }

@@ -33,6 +33,8 @@ def console(tmp_path: Path) -> Console:
         "INTERLOCK_LOG__BOOTSTRAP": "127.0.0.1:1",
         "INTERLOCK_LOG__SESSION_TIMEOUT_S": "2",
         "INTERLOCK_HISTORY__POSTGRES_DSN": "postgresql://nobody@127.0.0.1:1/production",
+        "INTERLOCK_ANALYTICS__CHROMA_URL": "http://127.0.0.1:1",
+        "INTERLOCK_ANALYTICS__RETENTION__USAGE_PATTERNS_DAYS": "36500",
     }
     return Console(tmp_path, environment)
 
@@ -66,14 +68,16 @@ async def test_a_drill_rebuilds_everything_from_the_backup_and_says_how_long_it_
     assert [(one["partition"], one["next_offset"]) for one in found["log"]] == [(str(PLACE), 25)]
     assert found["live"]["digests"]["live"] == found["live"]["digests"]["log"] != {}
     assert found["history"]["digests"]["live"] == found["history"]["digests"]["log"] != {}
+    assert found["analytics"]["digests"]["live"] == found["analytics"]["digests"]["log"] != {}
     assert found["rpo"]["records"] is None
-    assert 0 < found["rto"]["live_s"] < found["rto"]["history_s"]
+    assert 0 < found["rto"]["live_s"] < found["rto"]["history_s"] < found["rto"]["analytics_s"]
     assert [one["phase"] for one in found["phases"] if one["rto"]] == [
         "backup read and verified",
         "servers started",
         "log restored",
         "live state folded",
         "history written",
+        "analytics written",
     ]
     assert list((console.folder / "scratch").iterdir()) == []
 
