@@ -42,7 +42,7 @@ async def create_topics(settings: LogSettings) -> list[TopicState]:
     Raises TopicMismatchError when a topic exists with another partition count than `log.partitions`: keys would lie in
     other partitions than those of its group, and changing the count is a migration to new topics. Then none is created.
     """
-    async with _admin(settings) as admin:
+    async with admin_of(settings) as admin:
         before = await _partitions(admin)
         _check(before, settings)
         missing = [topic for topic in TOPICS.values() if settings.full_name(topic.name) not in before]
@@ -62,7 +62,7 @@ async def create_topics(settings: LogSettings) -> list[TopicState]:
 
 async def missing_topics(settings: LogSettings) -> list[str]:
     """Short names of what the broker lacks of the catalogue. TopicMismatchError as `create_topics`; nothing is created."""
-    async with _admin(settings) as admin:
+    async with admin_of(settings) as admin:
         existing = await _partitions(admin)
     _check(existing, settings)
     return [name for name in TOPICS if settings.full_name(name) not in existing]
@@ -70,7 +70,7 @@ async def missing_topics(settings: LogSettings) -> list[str]:
 
 async def partition_counts(settings: LogSettings) -> dict[str, int]:
     """Number of partitions of each topic of the catalogue that is there, by its short name. Nothing is created."""
-    async with _admin(settings) as admin:
+    async with admin_of(settings) as admin:
         found = await _partitions(admin)
     return {name: found[full] for name in TOPICS if (full := settings.full_name(name)) in found}
 
@@ -115,7 +115,7 @@ async def _create(admin: AIOKafkaAdminClient, settings: LogSettings, topics: lis
 
 
 @asynccontextmanager
-async def _admin(settings: LogSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_of(settings: LogSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client for the time of one question, which may take `request_timeout_s` in all."""
     client = AIOKafkaAdminClient(
         bootstrap_servers=settings.bootstrap, request_timeout_ms=int(settings.request_timeout_s * 1000)
