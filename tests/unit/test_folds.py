@@ -32,7 +32,7 @@ from tests.simulation.virtual_time import run
 from tests.simulation.world import World
 
 KNOWN = {
-    Projection.LIVE: (1, "616854e20db7e9b2"),
+    Projection.LIVE: (1, "67a6b545d5970b08"),
     Projection.HISTORY: (1, "564a6d713b8daaff"),
     Projection.ANALYTICS: (1, "581cbcb67fe9f0d0"),
 }
