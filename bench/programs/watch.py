@@ -19,7 +19,7 @@ from projections.live.changes import Changes
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
-LOOK_EVERY_S = 0.001
+LOOK_EVERY_S = 0.002
 LOOK_AT = 10
 
 
