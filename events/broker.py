@@ -87,7 +87,7 @@ def _check(existing: Mapping[str, int], settings: LogSettings) -> None:
         if partitions != settings.partitions:
             raise TopicMismatchError(
                 f"{full_name} has {partitions} partitions and the settings say {settings.partitions}: "
-                f"set INTERLOCK_LOG__PARTITIONS={partitions}, or migrate to new topics"
+                f"set INTERLOCK_LOG__PARTITIONS={partitions}, or carry all into other topics: `interlock migrate run --partitions N`"
             )
 
 

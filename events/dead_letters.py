@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from events.carried import not_carried
 from events.catalogue import TOPICS, topic_named
 from events.codec import Codec
 from events.dead_lettered import DeadLettered, LetterStatus, RecordHeader
@@ -62,10 +63,20 @@ class Letter:
     redriven: bool
 
 
+def letter_id_of(full_name: str, partition: int, offset: int) -> str:
+    """The id of the letter about the record there, the same however often it is refused."""
+    return derived_id(f"letter:{full_name}-{partition}", offset)
+
+
+def part_id_of(letter_id: str, part: int) -> str:
+    """The event_id of a part of a letter."""
+    return derived_id(f"letter:{letter_id}", part)
+
+
 def letters_of(refused: Refused, consumer: str, now_us: int) -> list[DeadLettered]:
     """The letter of a refused record, in as many parts as it needs. The same record gives the same ids."""
     record, error = refused.record, refused.error
-    letter_id = derived_id(f"letter:{record.topic}-{record.partition}", record.offset)
+    letter_id = letter_id_of(record.topic, record.partition, record.offset)
     key, value = record.key, record.value
     headers = kept(record.headers)
     packed = (
@@ -75,7 +86,7 @@ def letters_of(refused: Refused, consumer: str, now_us: int) -> list[DeadLettere
         key, headers, value = None, (), PackedRecord(key, headers, value).pack()
     cuts = range(0, len(value), PART_BYTES) if value else range(1)
     first = DeadLettered(
-        event_id=derived_id(f"letter:{letter_id}", 0),
+        event_id=part_id_of(letter_id, 0),
         occurred_at=now_us,
         source=consumer,
         tenant="",
@@ -95,7 +106,7 @@ def letters_of(refused: Refused, consumer: str, now_us: int) -> list[DeadLettere
     return [
         replace(
             first,
-            event_id=derived_id(f"letter:{letter_id}", part),
+            event_id=part_id_of(letter_id, part),
             part=part,
             value=None if value is None else value[cut : cut + PART_BYTES],
         )
@@ -181,7 +192,7 @@ async def redrive(
         raise LetterNotFoundError(
             f"letter {letter.letter_id} has no key or no value: there is nothing to redrive"
         )
-    headers = tuple(header for header in unkept(letter.headers) if header[0] != REDRIVEN_HEADER)
+    headers = tuple(header for header in not_carried(unkept(letter.headers)) if header[0] != REDRIVEN_HEADER)
     [position] = await publisher.append_encoded(
         [
             Encoded(

@@ -6,21 +6,34 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from events.encoded import Encoded
+from events.header_names import Header
 from events.raw_batch import put
 from events.settings import LogSettings
+
+
+class Sendable(Protocol):
+    """What can be appended. An event has a key and a value; a record that is carried from another log may have none."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp_ms(self) -> int | None: ...
+    @property
+    def headers(self) -> Sequence[Header]: ...
 
 
 @dataclass(slots=True, eq=False)
 class Part:
     """What one append brings to one partition. `offsets` grows with the acknowledged records, in their order."""
 
-    records: Sequence[Encoded]
+    records: Sequence[Sendable]
     offsets: list[int] = field(default_factory=list)
     taken: int = 0
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())

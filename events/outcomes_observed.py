@@ -87,7 +87,10 @@ class OutcomeRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomesObserved(Event):
-    """See schemas/outcomes_observed. The range is [source_start, source_end) of the source partition."""
+    """See schemas/outcomes_observed. The range is [source_start, source_end) of the source partition.
+
+    `source_topic` is a short name; of outcomes that were carried from another log, that of a topic there (events/carried.py).
+    """
 
     provider: ProviderName
     model: Name

@@ -39,6 +39,8 @@ CODES = {
     "processors.migration.errors.MigrationError": Exit.REFUSED,
     "processors.rebuild.errors.NotProvedError": Exit.FAILED,
     "processors.rebuild.errors.RebuildError": Exit.REFUSED,
+    "processors.repartition.errors.NotStillError": Exit.UNAVAILABLE,
+    "processors.repartition.errors.RepartitionError": Exit.REFUSED,
     "processors.verify.errors.BrokenSlotError": Exit.FAILED,
     "processors.verify.errors.VerifyError": Exit.REFUSED,
     "projections.archive.restore_plan.CannotRestoreError": Exit.REFUSED,

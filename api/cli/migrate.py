@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.exits import CommandError, Exit
-from api.cli.migrate_parts import Asked, estimates, migrated, next_steps, refuse_partitions
+from api.cli.migrate_partitions import another_number, carry, show_carry_plan
+from api.cli.migrate_parts import Asked, estimates, migrated, next_steps
 from api.cli.migrate_show import show_ended, show_plan, show_put_back
 from api.cli.output import AsJson, remark
 from api.rfc3339 import format_time_us
+
+if TYPE_CHECKING:
+    from api.settings import Settings
 
 app = typer.Typer(
     help="Bring what is stored to what this release makes: plan, run, rollback.", no_args_is_help=True
@@ -26,7 +30,17 @@ Projections = Annotated[
 ]
 Partitions = Annotated[
     int | None,
-    typer.Option(min=1, help="Another number of partitions; is refused, and says what to do instead."),
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Another number of partitions: all is carried into new topics, under other names.",
+    ),
+]
+Into = Annotated[
+    str | None,
+    typer.Option(
+        "--into", help="Name of what is carried into new topics; default: the namespace and the number."
+    ),
 ]
 Archive = Annotated[
     Path | None,
@@ -38,6 +52,7 @@ Archive = Annotated[
 def plan(
     projections: Projections = None,
     partitions: Partitions = None,
+    into: Into = None,
     archive: Archive = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +60,9 @@ def plan(
     from api.settings import load_settings
 
     settings = load_settings()
-    refuse_partitions(settings.log.partitions, partitions)
+    if (number := another_number(settings, partitions, into, projections)) is not None:
+        show_carry_plan(settings, number, into, Asked(archive=archive), as_json)
+        return
     written, steps = migrated(
         settings, lambda migration: next_steps(migration, projections or (), anew=False)
     )
@@ -53,7 +70,8 @@ def plan(
 
 
 @app.command(
-    epilog="Examples: interlock migrate run --backup /srv/backups  ·  interlock migrate run live --no-backup --canary 0.2"
+    epilog="Examples: interlock migrate run --backup /srv/backups  ·  interlock migrate run live --no-backup --canary 0.2  ·  interlock "
+    "migrate run --partitions 8 --backup /srv/backups"
 )
 def run(
     projections: Projections = None,
@@ -78,6 +96,13 @@ def run(
         ),
     ] = False,
     partitions: Partitions = None,
+    into: Into = None,
+    wait_s: Annotated[
+        float,
+        typer.Option(
+            "--wait", min=0, help="With --partitions: seconds until the old deployment has to stand still."
+        ),
+    ] = 600.0,
     anew: Annotated[
         bool,
         typer.Option(
@@ -89,31 +114,47 @@ def run(
 ) -> None:
     """Do it, step by step. All traffic goes on. Interrupted, it goes on where it was when it is run again.
 
-    What is built anew becomes live only when it is proved by the log and a canary has found the same answers in it.
+    What is built anew becomes live only when it is proved by the log and a canary has found the same answers in it. With another
+    number of partitions, the whole deployment is carried under other names, and proved to be the same.
     """
-    from api.cli.migrate_steps import carry_out
     from api.settings import load_settings
+
+    settings = load_settings()
+    asked = Asked(backup, canary, tolerate, archive, max_events_per_s, skip_bad, wait_s, no_backup)
+    if (number := another_number(settings, partitions, into, projections)) is None:
+        _run_steps(settings, asked, projections or (), anew=anew, dry_run=dry_run, as_json=as_json)
+    elif dry_run:
+        show_carry_plan(settings, number, into, asked, as_json)
+    else:
+        carry(settings, number, into, asked, as_json)
+
+
+def _run_steps(
+    settings: Settings,
+    asked: Asked,
+    projections: Collection[str],
+    *,
+    anew: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Do what is planned, or what is left of it."""
+    from api.cli.migrate_steps import carry_out
     from processors.migration.migration import rebuilds_of
     from processors.migration.steps import Name
 
-    settings = load_settings()
-    refuse_partitions(settings.log.partitions, partitions)
-    written, steps = migrated(settings, lambda migration: next_steps(migration, projections or (), anew=anew))
-    if no_backup:
+    written, steps = migrated(settings, lambda migration: next_steps(migration, projections, anew=anew))
+    if asked.no_backup:
         steps = [step for step in steps if step.name is not Name.BACKUP]
     if dry_run or not steps:
-        show_plan(written, steps, estimates(settings, steps, archive), as_json)
+        show_plan(written, steps, estimates(settings, steps, asked.archive), as_json)
         return
-    if backup is None and any(step.name is Name.BACKUP for step in steps):
-        raise CommandError(
-            "say where the backup goes that is taken first, --backup DIR; or --no-backup, without one",
-            Exit.USAGE,
-        )
+    if any(step.name is Name.BACKUP for step in steps):
+        asked.require_backup()
     if written is None:
         written = migrated(settings, lambda migration: migration.begin(steps))
     else:
         remark(f"goes on with the migration of {format_time_us(written.begun_us)}")
-    asked = Asked(backup, canary, tolerate, archive, max_events_per_s, skip_bad)
     carry_out(settings, asked, steps, rebuilds_of(written.steps))
     show_ended(migrated(settings, lambda migration: migration.journal.read()), as_json)
 

@@ -31,6 +31,16 @@ class Asked:
     archive: Path | None = None
     max_events_per_s: int | None = None
     skip_bad: bool = False
+    wait_s: float = 0.0
+    no_backup: bool = False
+
+    def require_backup(self) -> None:
+        """CommandError when neither a folder is named nor none is wanted."""
+        if self.backup is None and not self.no_backup:
+            raise CommandError(
+                "say where the backup goes that is taken first, --backup DIR; or --no-backup, without one",
+                Exit.USAGE,
+            )
 
 
 def migrated(settings: Settings, work: Callable[[Migration], Awaitable[T]]) -> T:
@@ -101,14 +111,3 @@ def estimates(settings: Settings, steps: Sequence[Step], archive: Path | None) -
         return {}
     places = places_of(settings)
     return {REBUILDS[one]: proved(places[one].estimate(archive)) for one in rebuilds_of(steps)}
-
-
-def refuse_partitions(now: int, wanted: int | None) -> None:
-    """CommandError when another number of partitions is wanted than the topics have."""
-    if wanted is not None and wanted != now:
-        raise CommandError(
-            f"the topics have {now} partitions, and that is for good: a key would lie in another one from some offset on, and no "
-            f"fold of one partition's order would be right. For {wanted} partitions make another deployment with another "
-            "INTERLOCK_LOG__TOPIC_PREFIX, and have producers go over to it: docs/migrations.md, Another number of partitions",
-            Exit.REFUSED,
-        )

@@ -36,6 +36,19 @@ def carry_out(settings: Settings, asked: Asked, steps: Sequence[Step], rebuilt: 
     migrated(settings, lambda migration: migration.journal.end())
 
 
+def back_up(settings: Settings, asked: Asked) -> Figures:
+    """Take the backup that was asked for."""
+    from projections.backup.store import BackupStore
+
+    assert asked.backup is not None, "asked for before"
+    source = archive_in(settings, asked.archive).folder
+    assert source is not None
+    store = BackupStore(asked.backup)
+    with store.locked():
+        backup = made(settings, source, store, ARCHIVED_WITHIN_S, full=False)
+    return {"id": backup.id, "records": backup.records, "bytes": backup.size}
+
+
 @dataclass(frozen=True, slots=True)
 class Doing:
     """Each method does a step and returns its figures."""
@@ -55,7 +68,7 @@ class Doing:
 
         match name:
             case Name.BACKUP:
-                return self._backup()
+                return back_up(self.settings, self.asked)
             case Name.TOPICS:
                 return self._topics()
             case Name.SCHEMAS:
@@ -70,17 +83,6 @@ class Doing:
                 return self._verified(must_be_equal=True)
             case _:
                 assert_never(name)
-
-    def _backup(self) -> Figures:
-        from projections.backup.store import BackupStore
-
-        assert self.asked.backup is not None, "asked for before"
-        source = archive_in(self.settings, self.asked.archive).folder
-        assert source is not None
-        store = BackupStore(self.asked.backup)
-        with store.locked():
-            backup = made(self.settings, source, store, ARCHIVED_WITHIN_S, full=False)
-        return {"id": backup.id, "records": backup.records, "bytes": backup.size}
 
     def _topics(self) -> Figures:
         from events.broker import create_topics

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from events.breaker_overridden import OverrideMode
 from events.breaker_transitioned import BreakerState, BreakerTransitioned, TransitionCause
+from events.carried import without_log
 from events.envelope import FAILURES
 from events.outcomes_observed import OutcomesObserved
 from processors.backtest.epochs import Epochs, admitted_us
@@ -131,7 +132,7 @@ class DeploymentRun:
             tried = decide(side.breaker, side.window, policies.tried, given, offset=offset, clock_us=clock_us)
             events = list(tried.events)
         self._take(again, here, tried, events, counts)
-        if counts and observed.source_topic == "usage":
+        if counts and without_log(observed.source_topic) == "usage":
             self._count_calls(observed, clock_us)
 
     def _again(

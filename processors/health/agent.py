@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from events.bounds import Bounds
 from events.breaker_overridden import BreakerOverridden
+from events.carried import is_carried
 from events.catalogue import TOPIC_OF_EVENT, TOPICS
 from events.dead_letters import Refused
 from events.envelope import Event, deployment_name
@@ -14,6 +15,7 @@ from events.outcomes_observed import OutcomesObserved
 from events.provider_changed import ProviderChanged
 from events.provider_health_checked import ProviderHealthChecked
 from events.publisher import Encoded
+from events.reader import LogRecord
 from processors.batching import RecordBatch
 from processors.breaker import desk
 from processors.breaker.desk import BreakerDesk
@@ -104,7 +106,7 @@ class ProviderFold:
             if topic != "outcomes" and not seen.add(event.event_id):
                 result.duplicates += 1
                 continue
-            await self._fold(event, record.offset, result)
+            await self._fold(event, record, result)
         if topic == "outcomes":
             result.derived += await self._desk.advance(batch.end, self._clock_us("outcomes"))
         self._states.put(f"horizon:{topic}", seen.horizon)
@@ -112,12 +114,13 @@ class ProviderFold:
         clock_us = self._clock_us(*self.topics)
         return Step(clock_us, self._states.take_writes(), derived, result.refused, result.duplicates)
 
-    async def _fold(self, event: Event, offset: int, result: _Result) -> None:
+    async def _fold(self, event: Event, record: LogRecord, result: _Result) -> None:
+        offset = record.offset
         match event:
             case OutcomesObserved():
                 await self._outcomes(event, offset, result)
             case ProviderHealthChecked():
-                await self._check(event, offset, result)
+                await self._check(event, record, result)
             case BreakerOverridden():
                 clock_us = self._clock_us("outcomes", "overrides")
                 result.derived += await self._desk.override(event, offset, clock_us)
@@ -143,7 +146,7 @@ class ProviderFold:
         health = self._states.get(key, DeploymentHealth) or DeploymentHealth.initial(event)
         self._states.put(key, health.plus(unfolded))
 
-    async def _check(self, event: ProviderHealthChecked, offset: int, result: _Result) -> None:
+    async def _check(self, event: ProviderHealthChecked, record: LogRecord, result: _Result) -> None:
         subject = event.provider
         if event.model is not None:
             subject = deployment_name(event.provider, event.model, event.region)
@@ -151,8 +154,9 @@ class ProviderFold:
         await self._states.load([key])
         check = self._states.get(key, CheckHealth) or CheckHealth.initial(subject)
         self._states.put(key, check.plus(event))
-        if event.model is None:
+        if event.model is None or is_carried(record.headers):
             return
+        offset = record.offset
         below = self._checks_below.get((event.provider, event.model, event.region), 0)
         observed = outcomes_of_check(event, self._slot.partition, offset, self._clock_us("health"))
         if observed is not None and offset >= below:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from events.carried import is_carried
 from events.codec import Codec
 from events.dead_letters import Refused
 from events.errors import InvalidEventError
@@ -39,7 +40,7 @@ def tally(
     """Sum a batch, or its first records when their outcomes fill `runs`.
 
     Ids are remembered in `seen`; a record that was seen within the horizon is dropped. A bad record is refused with its
-    reason, and the rest goes on.
+    reason, and the rest goes on. The outcomes of a record that was carried from another log were carried, too.
     """
     result = Tally()
     decode, check, observe = codec.decode_record, soundness.check, runs.observe
@@ -74,9 +75,7 @@ def tally(
         if number != quarter:
             quarter = number
             callers = by_quarter.setdefault(number, {})
-        held = callers.get(caller)
-        if held is None:
-            held = callers[caller] = [0, 0, 0, 0, 0]
+        held = callers.get(caller) or callers.setdefault(caller, [0, 0, 0, 0, 0])
         cost = usage["cost_nano_usd"]
         if cost is None:
             held[4] += 1
@@ -85,7 +84,8 @@ def tally(
         held[1] += 1
         held[2] += usage["input_tokens"]
         held[3] += usage["output_tokens"]
-        observe(caller.deployment, usage, record.offset)
+        if not (record.headers and is_carried(record.headers)):
+            observe(caller.deployment, usage, record.offset)
     seen.at(clock_ms)
     result.sums = _by_payer(by_quarter)
     return result

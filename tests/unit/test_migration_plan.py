@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from api.cli.exits import CommandError, Exit
-from api.cli.migrate_parts import refuse_partitions
 from processors.migration.canary import Canary
 from processors.migration.errors import CanaryDiffersError
 from processors.migration.plan import Found, steps_of
@@ -122,12 +120,3 @@ def test_a_canary_names_what_differs_and_stops_beyond_what_is_tolerated() -> Non
     assert told[0] == "a: spent is 1 live, 3 new"
     with pytest.raises(CanaryDiffersError, match=r"3 of 4 answers differ, 2 may: .* --tolerate 3"):
         Canary(1, 2, told.append).judge(live, new)
-
-
-def test_another_number_of_partitions_is_refused_with_what_to_do() -> None:
-    """The number that there is, is none."""
-    refuse_partitions(4, None)
-    refuse_partitions(4, 4)
-    with pytest.raises(CommandError, match=r"the topics have 4 partitions.* For 8 .*TOPIC_PREFIX") as refused:
-        refuse_partitions(4, 8)
-    assert refused.value.code is Exit.REFUSED

@@ -1,0 +1,1 @@
+"""`interlock migrate run --partitions N` on real servers."""

@@ -1,0 +1,199 @@
+"""A whole deployment carried from two partitions to five, as an operator does it, and at work there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from api.cli.exits import CommandError
+from api.cli.migrate_partitions import another_number, new_names
+from api.cli.migrate_parts import Asked
+from api.settings import Settings
+from events.breaker_transitioned import BreakerState
+from events.catalogue import TOPICS
+from events.settings import LogSettings
+from processors.rebuild.progress import Progress
+from processors.repartition.errors import NotStillError, OtherRecordsError
+from processors.repartition.run import Names, Options, Proof, Repartition
+from processors.verify.live import verify_live
+from projections.live.breaker import Breaker, effective_epoch, effective_state
+from projections.live.health import DeploymentHealth
+from projections.live.keys import lock_key
+from projections.live.slots import slot_of
+from projections.settings import LiveSettings
+from tests.e2e.console import Console
+from tests.integration.crew import environment_of
+from tests.integration.history.place import Place
+from tests.integration.history.rebuilding import write as write_history
+from tests.integration.history.rebuilding import wrong as wrong_history
+from tests.integration.live_server import eventually
+from tests.integration.rig import Rig
+from tests.integration.traffic import TENANTS, Traffic, checked, failed, now_us, traffic, usage
+
+PARTITIONS = 5
+MIGRATE = ("--partitions", str(PARTITIONS), "--json")
+
+
+def console_of(rig: Rig, folder: Path) -> Console:
+    """The shell of an operator of that deployment."""
+    return Console(folder, environment_of("LOG", rig.log) | environment_of("LIVE", rig.live))
+
+
+def sections(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The settings that these lines are about."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in environment.items():
+        section, _, field = name.removeprefix("INTERLOCK_").lower().partition("__")
+        found.setdefault(section, {})[field] = value
+    return found
+
+
+def restarted(rig: Rig, environment: Mapping[str, str]) -> Rig:
+    """The deployment whose processes are restarted with these lines."""
+    said = sections(environment)
+    log = type(rig.log).model_validate(rig.log.model_dump() | said["log"])
+    return Rig(log, rig.live.model_copy(update=said["live"]))
+
+
+async def state(rig: Rig, kind: str, deployment: str) -> bytes:
+    """The bytes of one live state."""
+    key = f"{kind}:{deployment}"
+    return (await rig.store.read(slot_of(kind, deployment, rig.log.partitions), [key]))[key]
+
+
+async def breaker_of(rig: Rig, deployment: str) -> Breaker:
+    """A live breaker."""
+    return Breaker.from_json(await state(rig, "breaker", deployment))
+
+
+async def calls_of(rig: Rig, deployment: str) -> int:
+    """All calls to a deployment that its health has counted."""
+    return sum(DeploymentHealth.from_json(await state(rig, "health", deployment)).totals.values())
+
+
+async def keys_of(rig: Rig) -> list[str]:
+    """All keys of its live state."""
+    return await rig.store.connection.keys_with_prefix(rig.live.namespace + ":{")
+
+
+async def probed_until_closed(rig: Rig, deployment: str) -> None:
+    """Let time pass for an open breaker, and have its probes succeed."""
+    opened = await breaker_of(rig, deployment)
+
+    async def is_over() -> bool:
+        return effective_state(opened, now_us()) is BreakerState.HALF_OPEN
+
+    await eventually(is_over)
+    provider, _, model = deployment.partition("/")
+    epoch = effective_epoch(opened, now_us())
+    await rig.append(*(usage("acme", provider, model, breaker_epoch=epoch) for _ in range(3)))
+    await rig.folded()
+    assert (await breaker_of(rig, deployment)).state is BreakerState.CLOSED
+
+
+async def wrong_by_a_naive_fold(rig: Rig) -> list[str]:
+    """What of the live state is not what the log says."""
+    found = await verify_live(rig.log, rig.live, rig.codec, Progress(lambda *_: None), rig.slots)
+    return list(map(str, found.comparison.differences))
+
+
+async def carried(old: Rig, into: str, wait_s: float = 60.0) -> Proof:
+    """What the command does, in this process."""
+    new = new_names(Settings(log=old.log, live=old.live), PARTITIONS, into).settings
+    names = (Names(old.log, old.live), Names(new.log, new.live))
+    told: list[str] = []
+    return await Repartition(*names, Options(wait_s=wait_s), told.append, lambda *_: None).run()
+
+
+async def test_it_is_the_same_deployment_and_goes_on(old: Rig, place: Place, tmp_path: Path) -> None:
+    """Every state and record; new workers fold more, breakers open and close, spend is exact, and a flush changes nothing."""
+    assert (await breaker_of(old, "tripped/m")).state is BreakerState.OPEN
+    console = console_of(old, tmp_path)
+    console.environment.update(environment_of("HISTORY", place.settings))
+    planned = (await console.succeeds("migrate", "plan", *MIGRATE)).json
+    assert planned["left"] == sum(one["records"] for one in planned["topics"]) > 300
+    done = (await console.succeeds("migrate", "run", "--no-backup", *MIGRATE)).json
+    assert done["equal"]
+    assert done["appended"] == planned["left"]
+    assert done["records"].keys() == TOPICS.keys()
+    assert done["states"]["digests"]["live"] == done["states"]["digests"]["new"]
+    assert {"window", "raised", "spend", "index"} <= done["states"]["digests"]["live"].keys()
+    assert done["environment"] == planned["environment"]
+    async with restarted(old, done["environment"]) as new:
+        assert new.log.partitions == PARTITIONS
+        spent, calls = await old.spent("acme"), await calls_of(old, "tripped/m")
+        async with new.worker():
+            await probed_until_closed(new, "tripped/m")
+            await new.append(*(failed("acme", "tripped", "m") for _ in range(5)))
+            await new.append(*(usage("acme", "tripped", "m", cost_nano_usd=7) for _ in range(2)))
+            await new.append(*(usage(tenant) for tenant in TENANTS), checked("google", "gemini"))
+            await new.folded()
+            derived = {topic: len(await new.events(topic)) for topic in ("outcomes", "breakers", "alerts")}
+            assert await calls_of(new, "tripped/m") == calls + 10
+            await new.store.connection.command("DEL", *await keys_of(new))
+            await new.folded()
+        again = await breaker_of(new, "tripped/m")
+        assert (again.state, again.trips) == (BreakerState.OPEN, 2)
+        assert await calls_of(new, "tripped/m") == calls + 10
+        cost = (await new.spent("acme")).cost_nano_usd - spent.cost_nano_usd
+        assert cost == 4 * 3_500_001 + 2 * 7
+        assert derived == {topic: len(await new.events(topic)) for topic in derived}
+        assert await wrong_by_a_naive_fold(new) == []
+        there = Place(place.settings.model_copy(update=sections(done["environment"])["history"]))
+        await write_history(new, there)
+        assert await wrong_history(new, there) == []
+        with pytest.raises(OtherRecordsError, match="the new one is at work already"):
+            await carried(old, done["into"])
+
+
+async def test_a_killed_run_goes_on_and_what_came_later_is_carried(old: Rig, tmp_path: Path) -> None:
+    """SIGKILL amid the carrying: nothing lies there twice. More on the old log is found by the next run."""
+    name = f"{old.live.namespace}-killed"
+    environment = new_names(Settings(log=old.log, live=old.live), PARTITIONS, name).environment
+    async with restarted(old, environment) as new:
+
+        async def is_amid() -> bool:
+            return sum((await new.reader.ends("usage")).values()) > 40
+
+        run = ("migrate", "run", "--no-backup", *MIGRATE, "--into", name, "--max-events-per-s", "60")
+        child = await console_of(old, tmp_path).start(*run)
+        try:
+            await eventually(is_amid)
+        finally:
+            child.kill()
+            await child.wait()
+        await old.store.connection.command("DEL", lock_key(old.live.namespace))  # as its expiry would
+        done = await carried(old, name)
+        total = sum(there for there, _ in done.records.values())
+        assert done.is_equal
+        assert 0 < done.appended < total - 40
+        async with old.worker():
+            await old.append(*Traffic(old).some(30))
+            await old.folded()
+        more = await carried(old, name)
+        assert more.is_equal
+        assert more.appended == sum(there for there, _ in more.records.values()) - total > 30
+
+
+async def test_who_sends_on_is_waited_for(old: Rig) -> None:
+    """And when that takes too long, it is said what for."""
+    async with traffic(old), old.worker():
+        with pytest.raises(NotStillError, match=r"did not stand still within 0.1 s: .* Stop all producers"):
+            await carried(old, f"{old.live.namespace}-waits", wait_s=0.1)
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    """By a line that says what to do, before anything is changed."""
+    settings = Settings(log=LogSettings(), live=LiveSettings())
+    for into, said in (("interlock", "choose another name"), ("No Name", "cannot be a name")):
+        with pytest.raises(CommandError, match=said):
+            new_names(settings, PARTITIONS, into)
+    with pytest.raises(CommandError, match="--partitions N"):
+        another_number(settings, None, "other", None)
+    with pytest.raises(CommandError, match="name no projections"):
+        another_number(settings, PARTITIONS, None, ["live"])
+    assert another_number(settings, settings.log.partitions, None, ["live"]) is None
+    with pytest.raises(CommandError, match="--no-backup"):
+        Asked().require_backup()
