@@ -111,7 +111,9 @@ def new_names(settings: Settings, partitions: int, into: str | None) -> NewNames
     if settings.history.postgres_dsn is not None:
         changed["history"] = {"schema_name": table}
     if settings.analytics.chroma_url is not None:
-        changed["analytics"] = {"collection_prefix": f"{table}_"}
+        changed["analytics"] = {
+            "collection_prefix": f"{name}-"
+        }  # `_` and a number is how its sets are told apart
     if settings.archive.folder is not None:
         folder = settings.archive.folder
         changed["archive"] = {"folder": folder.with_name(f"{folder.name}-{name}")}

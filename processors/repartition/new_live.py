@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from events.carried import in_log
+from events.codec import Codec
 from events.positions import Partition, PositionVector
-from processors.rebuild.bad_records import BadRecord
-from processors.rebuild.building import Building
-from processors.rebuild.compare import NOT_COMPARED
+from events.publisher import Publisher
+from events.settings import LogSettings
+from processors.rebuild.bad_records import BadRecord, NothingAppended
+from processors.rebuild.building import Building, Options
 from processors.rebuild.kept_past import KeptPast
+from processors.rebuild.progress import Progress
 from processors.rebuild.target import Target
+from processors.repartition.whereabouts import Known
 from processors.retry import until_done
+from processors.verify.live import NOT_COMPARED as NOT_STATES
+from processors.verify.pace import Share
+from processors.verify.slot_proof import Means, SlotProof
 from projections.live.canonical import encode
-from projections.live.digest import Comparison, Sides
-from projections.live.lock import GenerationLock
+from projections.live.digest import LIVE_AND_LOG, Comparison, Sides
 from projections.live.look import KEYS_AT_ONCE, keys_of
 from projections.live.slots import INDEXED_KINDS, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
@@ -25,39 +33,78 @@ DERIVED = ("outcomes", "breakers", "alerts")
 """Topics of which a slot looks for what it has derived before."""
 
 OLD_AND_NEW = Sides("only in the old deployment", "only in the new deployment", "old", "new")
-OF_PARTITIONS = NOT_COMPARED | {"outbox", "horizon", "index"}
+OF_PARTITIONS = NOT_STATES | {"horizon", "index"}
 """Kinds of keys that are about offsets of one partition, or are compared by their members."""
 
 
 @dataclass(slots=True)
 class NewLive(Building):
-    """Folds all that the new log holds. All of it was decided in the old deployment: it is applied, and nothing is decided."""
+    """Folds what the new log holds. All of it was decided in the old deployment: it is applied, and nothing is decided.
 
-    async def build(self, ends: PositionVector) -> tuple[BadRecord, ...]:
-        """Up to these ends, or on to them from where it is; the bad records that were passed over, as the old workers did."""
-        async with GenerationLock(self.follower.connection, self.live_settings.namespace) as lock:
-            return await lock.during(lambda: self._build(ends, lock.token))
+    `known` tells which records the old workers have refused. `token` is that of the lock of the new generations.
+    """
 
-    async def _build(self, ends: PositionVector, token: str) -> tuple[BadRecord, ...]:
+    known: Known
+    token: str
+    _judge: NothingAppended = field(init=False)
+    _pasts: Mapping[Slot, KeptPast] = field(init=False)
+    _means: Means = field(init=False)
+    _proofs: dict[Slot, SlotProof] = field(init=False, default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls, log: LogSettings, follower: LiveStore, codec: Codec, known: Known, token: str
+    ) -> AsyncIterator[Self]:
+        """With a store that stays with the generation that is live there."""
+        async with Publisher(log, codec) as publisher:
+            quiet = Progress(lambda *_: None)
+            new = cls(log, follower, codec, publisher, Options(), quiet, lambda _: None, known, token)
+            async with new.store(await new.generations.live()) as store:
+                new._begin_in(store)
+                yield new
+
+    def _begin_in(self, store: LiveStore) -> None:
+        self._judge = NothingAppended(frozenset(), skips=False)
+        self._pasts = {
+            slot: KeptPast(self.log, self.codec, self.reader, slot.partition) for slot in self.slots
+        }
+        self._means = Means(self.log, store, self.codec, self.progress, Share(1), self.reader)
+
+    @property
+    def states(self) -> LiveStore:
+        """Where they are."""
+        return self._means.store
+
+    async def fold_to(self, ends: PositionVector) -> tuple[BadRecord, ...]:
+        """Up to these ends, or on to them; what is not named is left. The bad records that were passed over so far.
+
+        Each slot is opened anew, so that it takes up what was carried of its decisions, also when it has nothing else to fold.
+        """
+        self._judge.letters = self.known.letters_in(self.log)
         hints = {
             f"{place.topic}.{place.number}": end for place, end in ends.items() if place.topic in DERIVED
         }
-        targets = {
-            slot: Target(
-                {topic: ends[Partition(topic, slot.partition)] for topic in TOPICS_OF_LEAD[slot.lead]}, hints
-            )
-            for slot in self.slots
-        }
-        live = await self.generations.live()
-        vectors = {slot: target.next_offsets for slot, target in targets.items()}
-        begun = any(held for held in (await self.ends_of(live)).values())
-        plan = await self.planned(live, live, begun, vectors)
-        self.begin(plan, f"in {self.live_settings.namespace}")
-        judge = await self.judge()
-        async with self.store(live) as new:
-            pasts = {slot: KeptPast(self.log, self.codec, self.reader, slot.partition) for slot in self.slots}
-            await self.reach(self.rebuilds(new, judge, token, pasts), targets)
-        return tuple(judge.skipped.values())
+        targets = {}
+        for slot, held in (await self.states.checkpoints(self.slots)).items():
+            at = held.next_offsets
+            to = {
+                topic: max(at.get(topic, 0), ends.get(Partition(topic, slot.partition), 0))
+                for topic in TOPICS_OF_LEAD[slot.lead]
+            }
+            targets[slot] = Target(to, hints)
+        rebuilds = self.rebuilds(self.states, self._judge, self.token, self._pasts)
+        await self.reach(rebuilds, targets)
+        return tuple(self._judge.skipped.values())
+
+    async def prove(self) -> Comparison:
+        """Every key against a naive fold of the new log, which goes on from where it was the last time."""
+        found = Comparison(LIVE_AND_LOG)
+        keys = await keys_of(self.states, self.slots, NOT_STATES)
+        for slot in self.slots:
+            proof = self._proofs.setdefault(slot, SlotProof.of(slot, self._means))
+            found.merge(await proof.prove(self._means, keys.get(slot, set())))
+        return found
 
 
 async def compare_deployments(

@@ -17,21 +17,19 @@ from events.reader import LogReader
 from events.settings import LogSettings
 from processors.rebuild.archived_log import log_with
 from processors.rebuild.bad_records import BadRecord
-from processors.rebuild.building import Options as OfRebuild
+from processors.rebuild.errors import BadRecordError
 from processors.rebuild.handover import sealed
 from processors.rebuild.pace import Pace
-from processors.rebuild.progress import Progress
 from processors.repartition.carrying import Carrying, Logs
 from processors.repartition.errors import NotStillError
 from processors.repartition.new_live import NewLive, compare_deployments
 from processors.repartition.plan import EARLY, ORDER, CarryPlan, plan_carrying
 from processors.repartition.standstill import OldDeployment
 from processors.repartition.whereabouts import LETTERS, Known, letters_of_old, read_back
-from processors.verify.live import verify_live
 from projections.live.digest import Comparison
 from projections.live.generations import Generations
 from projections.live.lock import GenerationLock
-from projections.live.slots import FOLDED_TOPICS, TOPICS_OF_LEAD, Slot
+from projections.live.slots import FOLDED_TOPICS, TENANT_LEAD, TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.settings import LiveSettings
 
@@ -109,15 +107,19 @@ class Repartition:
         plan = await self.plan()
         if plan.refused is not None:
             raise plan.refused
-        async with (
-            LiveStore(self.old.live) as store,
-            GenerationLock(store.connection, self.old.live.namespace) as lock,
-        ):
-            return await lock.during(lambda: self._run(plan, lock.token))
-
-    async def _run(self, plan: CarryPlan, token: str) -> Proof:
-        started_s = time.monotonic()
         await create_topics(self.new.log)
+        async with (
+            LiveStore(self.old.live) as old,
+            LiveStore(self.new.live) as new,
+            GenerationLock(old.connection, self.old.live.namespace) as lock,
+            GenerationLock(new.connection, self.new.live.namespace) as other,
+        ):
+            return await lock.during(
+                lambda: other.during(lambda: self._run(plan, lock.token, new, other.token))
+            )
+
+    async def _run(self, plan: CarryPlan, token: str, new: LiveStore, new_token: str) -> Proof:
+        started_s = time.monotonic()
         logs = Logs(
             self.old.log, self.new.log, self.reader, open_codec(self.old.log), open_codec(self.new.log)
         )
@@ -137,21 +139,35 @@ class Repartition:
             self.moved(min(done, total), total, done)
 
         topics = [topic for topic in ORDER if topic in there]
-        async with Carrying.opened(logs, known, Pace(self.options.max_events_per_s), moved) as carrying:
-            await self._carry_early(carrying, [topic for topic in topics if topic in EARLY])
-            return await self._at_standstill(carrying, topics, token, started_s)
+        async with (
+            Carrying.opened(logs, known, Pace(self.options.max_events_per_s), moved) as carrying,
+            NewLive.opened(self.new.log, new, logs.new_codec, known, new_token) as live,
+        ):
+            await self._carry_early(carrying, live, [topic for topic in topics if topic in EARLY])
+            return await self._at_standstill(carrying, live, topics, token, started_s)
 
-    async def _carry_early(self, carrying: Carrying, topics: list[str]) -> None:
-        """While all traffic goes on, until little comes with each pass."""
+    async def _carry_early(self, carrying: Carrying, live: NewLive, topics: list[str]) -> None:
+        """While all traffic goes on, until little comes with each pass. Spend is folded and proved as far as it goes."""
         for _ in range(MOST_ROUNDS):
             before_ms = wall_clock_ms() - SETTLED_MS
             ends = {topic: await LogReader(self.old.log).ends(topic) for topic in topics}
             dealt = [await carrying.carry(topic, ends[topic], before_ms) for topic in topics]
+            there = {
+                Partition(topic, number): end
+                for topic in TOPICS_OF_LEAD[TENANT_LEAD]
+                for number, end in carrying.known.ends[topic].items()
+                if topic in EARLY
+            }
+            try:
+                await live.fold_to(there)
+                await live.prove()
+            except BadRecordError:
+                self.told("a record that is refused has no dead letter yet: what follows it is folded later")
             if sum(dealt) <= NEAR_RECORDS:
                 return
 
     async def _at_standstill(
-        self, carrying: Carrying, topics: list[str], token: str, started_s: float
+        self, carrying: Carrying, live: NewLive, topics: list[str], token: str, started_s: float
     ) -> Proof:
         """The last pass. The old slots are sealed meanwhile, so that no timer of a worker moves anything."""
         old = self.old
@@ -171,7 +187,7 @@ class Repartition:
                         if await deployment.behind(at):
                             continue
                         still_s = time.monotonic()
-                        proof = await self._proved(carrying, at, store)
+                        proof = await self._proved(carrying, live, at, store)
                         if await deployment.log_ends() != at:
                             raise NotStillError(
                                 "more was appended to the old log meanwhile: stop all producers, and run it again; it goes on"
@@ -180,11 +196,11 @@ class Repartition:
                     return Proof(*proof, took_s=now_s - started_s, still_s=now_s - still_s)
 
     async def _proved(
-        self, carrying: Carrying, at: Mapping[Partition, int], store: LiveStore
+        self, carrying: Carrying, live: NewLive, at: Mapping[Partition, int], store: LiveStore
     ) -> tuple[Mapping[str, tuple[int, int]], int, Comparison, Comparison, tuple[BadRecord, ...]]:
         """Carry the rest up to these ends, fold it, and compare."""
         self.told("the old deployment stands still: the last records, then every state is compared")
-        new, codec = self.new, carrying.logs.new_codec
+        new = self.new
         await self._carry_rest(carrying, at)
         new_ends = {
             Partition(topic, number): end
@@ -201,16 +217,12 @@ class Repartition:
         decided = {place: end for place, end in new_ends.items() if place.topic in FOLDED_TOPICS}
         async with GroupOffsets(new.log) as group:
             await group.commit(new.log.group_id, decided)
-        progress = Progress(lambda done, total: self.moved(done, total, progress.folded))
-        async with LiveStore(new.live) as follower, Publisher(new.log, codec) as publisher:
-            live = NewLive(new.log, follower, codec, publisher, OfRebuild(), progress, self.told)
-            bad = await live.build(new_ends)
-            self.told("every key is compared with the old live state, and with a naive fold of the new log")
-            states = await compare_deployments(
-                store, self.old.slots, follower, new.slots, self.old.log.topic_prefix
-            )
-        folded = await verify_live(new.log, new.live, codec, Progress(lambda *_: None), new.slots)
-        return records, carrying.appended, states, folded.comparison, bad
+        bad = await live.fold_to(new_ends)
+        self.told("every key is compared with the old live state, and with a naive fold of the new log")
+        states = await compare_deployments(
+            store, self.old.slots, live.states, new.slots, self.old.log.topic_prefix
+        )
+        return records, carrying.appended, states, await live.prove(), bad
 
     async def _carry_rest(self, carrying: Carrying, at: Mapping[Partition, int]) -> None:
         topics = dict.fromkeys(place.topic for place in at)

@@ -60,6 +60,11 @@ class Known:
         """Where a record that has a dead letter lies; None when it is none of the old log."""
         return self._lettered.get((topic, origin))
 
+    def letters_in(self, new: LogSettings) -> frozenset[tuple[str, int, int]]:
+        """The records of the new log that the old workers have refused: full name, partition, offset."""
+        placed = ((topic, place) for (topic, _), place in self._lettered.items() if place is not None)
+        return frozenset((new.full_name(topic), *place) for topic, place in placed)
+
     def expect(self, letters: Iterable[tuple[str, Place]]) -> None:
         """These records have dead letters: keep where they lie, when they are carried."""
         for letter in letters:

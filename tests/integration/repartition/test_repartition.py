@@ -164,7 +164,8 @@ async def test_a_killed_run_goes_on_and_what_came_later_is_carried(old: Rig, tmp
         finally:
             child.kill()
             await child.wait()
-        await old.store.connection.command("DEL", lock_key(old.live.namespace))  # as its expiry would
+        for namespace in (old.live.namespace, name):
+            await old.store.connection.command("DEL", lock_key(namespace))  # as its expiry would
         done = await carried(old, name)
         total = sum(there for there, _ in done.records.values())
         assert done.is_equal
