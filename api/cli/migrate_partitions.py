@@ -93,8 +93,8 @@ def carry(settings: Settings, partitions: int, into: str | None, asked: Asked, a
         _print_proof(proof, new)
     if not proof.is_equal:
         raise CommandError(
-            f"{new.name} is not what the old deployment is, as said above: it stays as it was and goes on. `interlock verify live` "
-            "tells whether it is what its own log says"
+            f"{new.name} is not what the old deployment is, as said above. The old one is as it was and goes on; what was carried "
+            "can be carried anew under another name, --into"
         )
 
 
@@ -111,12 +111,15 @@ def new_names(settings: Settings, partitions: int, into: str | None) -> NewNames
     if settings.history.postgres_dsn is not None:
         changed["history"] = {"schema_name": table}
     if settings.analytics.chroma_url is not None:
-        changed["analytics"] = {
-            "collection_prefix": f"{name}-"
-        }  # `_` and a number is how its sets are told apart
+        # Not with `_`: that and a number is how a set of collections is called.
+        changed["analytics"] = {"collection_prefix": f"{name}-"}
     if settings.archive.folder is not None:
         folder = settings.archive.folder
         changed["archive"] = {"folder": folder.with_name(f"{folder.name}-{name}")}
+    if table.endswith(("_next", "_before")):
+        raise CommandError(
+            f"{table} is how a rebuild calls a schema: choose another name with --into", Exit.USAGE
+        )
     sections, environment = {}, dict[str, str]()
     for section, values in changed.items():
         old = getattr(settings, section)

@@ -11,6 +11,10 @@ class BeginningGoneError(RepartitionError):
     """Neither the log nor an archive has the first records: what was folded from them could not be folded again."""
 
 
+class NothingToCarryError(RepartitionError):
+    """There is no old log."""
+
+
 class OtherRecordsError(RepartitionError):
     """The new topics hold records that were not carried: they are another deployment's, or the new one is at work already."""
 

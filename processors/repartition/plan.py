@@ -9,7 +9,7 @@ from events.broker import missing_topics, partition_counts
 from events.catalogue import TOPICS
 from events.reader import LogReader
 from events.settings import LogSettings
-from processors.repartition.errors import BeginningGoneError, RepartitionError
+from processors.repartition.errors import BeginningGoneError, NothingToCarryError, RepartitionError
 from processors.repartition.translate import TRANSLATED
 
 LAST = ("breakers", "dead-letters")
@@ -67,10 +67,15 @@ async def plan_carrying(old: LogSettings, new: LogSettings, reader: LogReader) -
         gone |= {f"{topic}-{number}": one.start for number, one in held.items() if one.start}
         carried = sum((await LogReader(new).ends(topic)).values()) if topic in there else 0
         rows.append(TopicPlan(topic, sum(one.end - one.start for one in held.values()), carried))
-    return CarryPlan(tuple(rows), _refusal(gone))
+    return CarryPlan(tuple(rows), _refusal(old, gone, is_there=len(absent) < len(ORDER)))
 
 
-def _refusal(gone: Mapping[str, int]) -> BeginningGoneError | None:
+def _refusal(old: LogSettings, gone: Mapping[str, int], *, is_there: bool) -> RepartitionError | None:
+    if not is_there:
+        return NothingToCarryError(
+            f"there is no topic {old.topic_prefix}* at {old.bootstrap}: make new ones with their number of partitions, "
+            "`INTERLOCK_LOG__PARTITIONS=N interlock topics create`"
+        )
     if not gone:
         return None
     place, start = next(iter(gone.items()))

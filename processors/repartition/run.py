@@ -186,21 +186,24 @@ class Repartition:
                         at = await deployment.log_ends()
                         if await deployment.behind(at):
                             continue
-                        still_s = time.monotonic()
-                        proof = await self._proved(carrying, live, at, store)
+                        proof = await self._proved(carrying, live, at, store, started_s)
                         if await deployment.log_ends() != at:
                             raise NotStillError(
                                 "more was appended to the old log meanwhile: stop all producers, and run it again; it goes on"
                             )
-                    now_s = time.monotonic()
-                    return Proof(*proof, took_s=now_s - started_s, still_s=now_s - still_s)
+                    return proof
 
     async def _proved(
-        self, carrying: Carrying, live: NewLive, at: Mapping[Partition, int], store: LiveStore
-    ) -> tuple[Mapping[str, tuple[int, int]], int, Comparison, Comparison, tuple[BadRecord, ...]]:
+        self,
+        carrying: Carrying,
+        live: NewLive,
+        at: Mapping[Partition, int],
+        store: LiveStore,
+        started_s: float,
+    ) -> Proof:
         """Carry the rest up to these ends, fold it, and compare."""
         self.told("the old deployment stands still: the last records, then every state is compared")
-        new = self.new
+        new, still_s = self.new, time.monotonic()
         await self._carry_rest(carrying, at)
         new_ends = {
             Partition(topic, number): end
@@ -222,7 +225,9 @@ class Repartition:
         states = await compare_deployments(
             store, self.old.slots, live.states, new.slots, self.old.log.topic_prefix
         )
-        return records, carrying.appended, states, await live.prove(), bad
+        folded = await live.prove()
+        now_s = time.monotonic()
+        return Proof(records, carrying.appended, states, folded, bad, now_s - started_s, now_s - still_s)
 
     async def _carry_rest(self, carrying: Carrying, at: Mapping[Partition, int]) -> None:
         topics = dict.fromkeys(place.topic for place in at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from events.alert_raised import AlertRaised
 from events.breaker_overridden import OverrideMode
+from events.positions import Partition
 from events.provider_changed import BreakerPolicy
 from events.until import Until
 from processors.rebuild.as_of import BuiltAsOf, RebuildAsOf
@@ -11,9 +12,18 @@ from processors.rebuild.building import Options
 from processors.rebuild.progress import Progress
 from processors.rebuild.rebuild import Outcome, Rebuild
 from projections.live.generations import Generations
+from projections.live.slots import TOPICS_OF_LEAD
 from projections.live.store import LiveStore
+from projections.retention.log_begin import cut
 from tests.integration.rig import Rig
 from tests.integration.traffic import Traffic, budget, changed, checked, failed, overridden, usage
+
+LOST = (
+    *(topic for topics in TOPICS_OF_LEAD.values() for topic in topics),
+    "breakers",
+    "alerts",
+    "dead-letters",
+)
 
 
 def rebuild_of(rig: Rig, store: LiveStore, options: Options | None = None) -> Rebuild:
@@ -72,3 +82,11 @@ async def history(rig: Rig) -> None:
 async def alerts(rig: Rig) -> list[str]:
     """Ids of all alerts on the log, in their order, repetitions included."""
     return [event.event_id for event in await rig.events("alerts") if isinstance(event, AlertRaised)]
+
+
+async def lose_the_beginning(rig: Rig) -> None:
+    """Two thirds of each partition that a rebuild reads, as retention would."""
+    for topic in LOST:
+        for number, end in (await rig.reader.ends(topic)).items():
+            if end > 1:
+                await cut(rig.log, Partition(topic, number), end * 2 // 3)

@@ -14,29 +14,12 @@ from processors.rebuild.building import Options
 from processors.rebuild.errors import ArchiveUnusableError, LogStartGoneError
 from projections.archive.sink import ArchiveSink
 from projections.archive.source import ArchiveSource
-from projections.live.slots import TOPICS_OF_LEAD
-from projections.retention.log_begin import cut
 from tests.integration.archive.archiving import archive_log, manifests_in, settings_of
 from tests.integration.log import everything
-from tests.integration.rebuild.site import built, generations_of, rebuilt
+from tests.integration.rebuild.site import LOST, built, generations_of, lose_the_beginning, rebuilt
 from tests.integration.restore.site import FIRST, SECOND, archived
 from tests.integration.rig import Rig
 from tests.integration.traffic import Traffic
-
-LOST = (
-    *(topic for topics in TOPICS_OF_LEAD.values() for topic in topics),
-    "breakers",
-    "alerts",
-    "dead-letters",
-)
-
-
-async def lose_the_beginning(rig: Rig) -> None:
-    """Two thirds of each partition that a rebuild reads, as retention would."""
-    for topic in LOST:
-        for number, end in (await rig.reader.ends(topic)).items():
-            if end > 1:
-                await cut(rig.log, Partition(topic, number), end * 2 // 3)
 
 
 @pytest.mark.kafka

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,23 +13,32 @@ from api.cli.migrate_partitions import another_number, new_names
 from api.cli.migrate_parts import Asked
 from api.settings import Settings
 from events.breaker_transitioned import BreakerState
+from events.broker import partition_counts
 from events.catalogue import TOPICS
 from events.settings import LogSettings
 from processors.rebuild.progress import Progress
-from processors.repartition.errors import NotStillError, OtherRecordsError
+from processors.repartition.errors import (
+    BeginningGoneError,
+    NothingToCarryError,
+    NotStillError,
+    OtherRecordsError,
+)
 from processors.repartition.run import Names, Options, Proof, Repartition
 from processors.verify.live import verify_live
+from projections.archive.sink import ArchiveSink
 from projections.live.breaker import Breaker, effective_epoch, effective_state
 from projections.live.health import DeploymentHealth
 from projections.live.keys import lock_key
 from projections.live.slots import slot_of
 from projections.settings import LiveSettings
 from tests.e2e.console import Console
+from tests.integration.archive.archiving import archive_log, settings_of
 from tests.integration.crew import environment_of
 from tests.integration.history.place import Place
 from tests.integration.history.rebuilding import write as write_history
 from tests.integration.history.rebuilding import wrong as wrong_history
 from tests.integration.live_server import eventually
+from tests.integration.rebuild.site import lose_the_beginning
 from tests.integration.rig import Rig
 from tests.integration.traffic import TENANTS, Traffic, checked, failed, now_us, traffic, usage
 
@@ -99,12 +109,12 @@ async def wrong_by_a_naive_fold(rig: Rig) -> list[str]:
     return list(map(str, found.comparison.differences))
 
 
-async def carried(old: Rig, into: str, wait_s: float = 60.0) -> Proof:
+async def carried(old: Rig, into: str, **options: Any) -> Proof:
     """What the command does, in this process."""
     new = new_names(Settings(log=old.log, live=old.live), PARTITIONS, into).settings
     names = (Names(old.log, old.live), Names(new.log, new.live))
     told: list[str] = []
-    return await Repartition(*names, Options(wait_s=wait_s), told.append, lambda *_: None).run()
+    return await Repartition(*names, Options(**options), told.append, lambda *_: None).run()
 
 
 async def test_it_is_the_same_deployment_and_goes_on(old: Rig, place: Place, tmp_path: Path) -> None:
@@ -185,10 +195,38 @@ async def test_who_sends_on_is_waited_for(old: Rig) -> None:
             await carried(old, f"{old.live.namespace}-waits", wait_s=0.1)
 
 
+async def test_where_nothing_is_there_is_nothing_to_carry(old: Rig) -> None:
+    """A prefix that is misspelled makes no new topics."""
+    nowhere = Names(old.log.model_copy(update={"topic_prefix": "nowhere."}), old.live)
+    new = Names(old.log.model_copy(update={"topic_prefix": f"{old.log.topic_prefix}nothing."}), old.live)
+    with pytest.raises(NothingToCarryError, match=r"there is no topic nowhere\.\*"):
+        await Repartition(nowhere, new, Options(), lambda _: None, lambda *_: None).run()
+    assert await partition_counts(new.log) == {}
+
+
+@pytest.mark.kafka
+async def test_a_log_that_lost_its_beginning_is_carried_with_its_archive(old: Rig, tmp_path: Path) -> None:
+    """Refused without it, before anything is made."""
+    name = f"{old.live.namespace}-archived"
+    archive = settings_of(tmp_path / "archive")
+    await archive_log(ArchiveSink(archive, old.log), old.log)
+    await lose_the_beginning(old)
+    with pytest.raises(BeginningGoneError, match="--archive DIR"):
+        await carried(old, name)
+    new = new_names(Settings(log=old.log, live=old.live), PARTITIONS, name)
+    assert await partition_counts(new.settings.log) == {}
+    async with restarted(old, new.environment):
+        assert (await carried(old, name, archive=archive.folder)).is_equal
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     """By a line that says what to do, before anything is changed."""
     settings = Settings(log=LogSettings(), live=LiveSettings())
-    for into, said in (("interlock", "choose another name"), ("No Name", "cannot be a name")):
+    for into, said in (
+        ("interlock", "choose another name"),
+        ("No Name", "cannot be a name"),
+        ("interlock-next", "a rebuild"),
+    ):
         with pytest.raises(CommandError, match=said):
             new_names(settings, PARTITIONS, into)
     with pytest.raises(CommandError, match="--partitions N"):
