@@ -12,7 +12,7 @@ from tests.integration.history.conftest import place
 from tests.integration.live_server import live_server
 from tests.integration.rebuild.site import history
 from tests.integration.rig import Rig, settings_of_worker
-from tests.integration.traffic import adjusted, changed, failed, routed, usage
+from tests.integration.traffic import adjusted, budget, changed, failed, routed, usage
 
 __all__ = ["place"]
 
@@ -34,7 +34,7 @@ async def more_of_every_kind(rig: Rig) -> None:
     """What a history of the folds leaves out: a correction, a refused credential, records in partitions that are not theirs."""
     call = usage("acme", cost_nano_usd=5)
     await rig.append(call, adjusted(call, 50), routed("acme", "openai", "gpt-4o"))
-    await rig.append(changed("tripped", BreakerPolicy(open_for_s=1, jitter=0.0)))
+    await rig.append(changed("tripped", BreakerPolicy(open_for_s=1, jitter=0.0)), budget("late", 1_000))
     await rig.folded()
     await rig.append(*(failed("acme", "tripped", "m") for _ in range(5)))
     await rig.append(usage("acme", "gated", "m", outcome=OutcomeKind.UNAUTHORIZED))

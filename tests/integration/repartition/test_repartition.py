@@ -114,7 +114,9 @@ async def carried(old: Rig, into: str, **options: Any) -> Proof:
     new = new_names(Settings(log=old.log, live=old.live), PARTITIONS, into).settings
     names = (Names(old.log, old.live), Names(new.log, new.live))
     told: list[str] = []
-    return await Repartition(*names, Options(**options), told.append, lambda *_: None).run()
+    return await Repartition(
+        *names, Options(**{"wait_s": 60.0, **options}), told.append, lambda *_: None
+    ).run()
 
 
 async def test_it_is_the_same_deployment_and_goes_on(old: Rig, place: Place, tmp_path: Path) -> None:
@@ -158,8 +160,11 @@ async def test_it_is_the_same_deployment_and_goes_on(old: Rig, place: Place, tmp
             await carried(old, done["into"])
 
 
-async def test_a_killed_run_goes_on_and_what_came_later_is_carried(old: Rig, tmp_path: Path) -> None:
-    """SIGKILL amid the carrying: nothing lies there twice. More on the old log is found by the next run."""
+async def test_a_killed_run_goes_on_and_what_came_later_is_carried(
+    old: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL amid the carrying: nothing lies there twice. More on the old log is found by the next run, alerts with it."""
+    monkeypatch.setattr("processors.repartition.run.SETTLED_MS", 0)  # all calls are carried and folded early
     name = f"{old.live.namespace}-killed"
     environment = new_names(Settings(log=old.log, live=old.live), PARTITIONS, name).environment
     async with restarted(old, environment) as new:
@@ -181,18 +186,23 @@ async def test_a_killed_run_goes_on_and_what_came_later_is_carried(old: Rig, tmp
         assert done.is_equal
         assert 0 < done.appended < total - 40
         async with old.worker():
-            await old.append(*Traffic(old).some(30))
+            await old.append(*Traffic(old).some(30), usage("late", cost_nano_usd=900))
             await old.folded()
         more = await carried(old, name)
         assert more.is_equal
+        assert more.records["alerts"][0] >= done.records["alerts"][0] + 2
         assert more.appended == sum(there for there, _ in more.records.values()) - total > 30
 
 
 async def test_who_sends_on_is_waited_for(old: Rig) -> None:
     """And when that takes too long, it is said what for."""
-    async with traffic(old), old.worker():
-        with pytest.raises(NotStillError, match=r"did not stand still within 0.1 s: .* Stop all producers"):
-            await carried(old, f"{old.live.namespace}-waits", wait_s=0.1)
+    name = f"{old.live.namespace}-waits"
+    environment = new_names(Settings(log=old.log, live=old.live), PARTITIONS, name).environment
+    async with restarted(old, environment), old.worker():
+        async with traffic(old):
+            with pytest.raises(NotStillError, match=r"not stand still within 0.1 s: .* Stop all producers"):
+                await carried(old, name, wait_s=0.1)
+        await old.folded()
 
 
 async def test_where_nothing_is_there_is_nothing_to_carry(old: Rig) -> None:
