@@ -15,6 +15,7 @@ from api.settings import Settings
 from events.breaker_transitioned import BreakerState
 from events.broker import partition_counts
 from events.catalogue import TOPICS
+from events.log_ends import LogEnds
 from events.settings import LogSettings
 from processors.rebuild.progress import Progress
 from processors.repartition.errors import (
@@ -24,6 +25,7 @@ from processors.repartition.errors import (
     OtherRecordsError,
 )
 from processors.repartition.run import Names, Options, Proof, Repartition
+from processors.repartition.standstill import OldDeployment
 from processors.verify.live import verify_live
 from projections.archive.sink import ArchiveSink
 from projections.live.breaker import Breaker, effective_epoch, effective_state
@@ -40,7 +42,7 @@ from tests.integration.history.rebuilding import wrong as wrong_history
 from tests.integration.live_server import eventually
 from tests.integration.rebuild.site import lose_the_beginning
 from tests.integration.rig import Rig
-from tests.integration.traffic import TENANTS, Traffic, checked, failed, now_us, traffic, usage
+from tests.integration.traffic import TENANTS, checked, failed, now_us, traffic, usage
 
 PARTITIONS = 5
 MIGRATE = ("--partitions", str(PARTITIONS), "--json")
@@ -119,6 +121,14 @@ async def carried(old: Rig, into: str, **options: Any) -> Proof:
     ).run()
 
 
+async def does_not_stand_still(old: Rig) -> None:
+    """Who goes on for longer than is to be waited is told what to do."""
+    async with LogEnds(old.log) as ends:
+        deployment = OldDeployment(old.log, ends, old.store, old.slots, list(TOPICS))
+        with pytest.raises(NotStillError, match=r"did not stand still within 0.1 s: .* Stop all producers"):
+            await deployment.stands_still(0.1, lambda _: None)
+
+
 async def test_it_is_the_same_deployment_and_goes_on(old: Rig, place: Place, tmp_path: Path) -> None:
     """Every state and record; new workers fold more, breakers open and close, spend is exact, and a flush changes nothing."""
     assert (await breaker_of(old, "tripped/m")).state is BreakerState.OPEN
@@ -186,23 +196,14 @@ async def test_a_killed_run_goes_on_and_what_came_later_is_carried(
         assert done.is_equal
         assert 0 < done.appended < total - 40
         async with old.worker():
-            await old.append(*Traffic(old).some(30), usage("late", cost_nano_usd=900))
+            async with traffic(old):
+                await does_not_stand_still(old)
+            await old.append(usage("late", cost_nano_usd=900))
             await old.folded()
         more = await carried(old, name)
         assert more.is_equal
         assert more.records["alerts"][0] >= done.records["alerts"][0] + 2
-        assert more.appended == sum(there for there, _ in more.records.values()) - total > 30
-
-
-async def test_who_sends_on_is_waited_for(old: Rig) -> None:
-    """And when that takes too long, it is said what for."""
-    name = f"{old.live.namespace}-waits"
-    environment = new_names(Settings(log=old.log, live=old.live), PARTITIONS, name).environment
-    async with restarted(old, environment), old.worker():
-        async with traffic(old):
-            with pytest.raises(NotStillError, match=r"not stand still within 0.1 s: .* Stop all producers"):
-                await carried(old, name, wait_s=0.1)
-        await old.folded()
+        assert more.appended == sum(there for there, _ in more.records.values()) - total > 20
 
 
 async def test_where_nothing_is_there_is_nothing_to_carry(old: Rig) -> None:
