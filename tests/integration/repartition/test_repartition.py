@@ -148,9 +148,11 @@ async def test_it_is_the_same_deployment_and_goes_on(old: Rig, place: Place, tmp
         spent, calls = await old.spent("acme"), await calls_of(old, "tripped/m")
         async with new.worker():
             await probed_until_closed(new, "tripped/m")
-            await new.append(*(failed("acme", "tripped", "m") for _ in range(5)))
-            await new.append(*(usage("acme", "tripped", "m", cost_nano_usd=7) for _ in range(2)))
-            await new.append(*(usage(tenant) for tenant in TENANTS), checked("google", "gemini"))
+            # In one append: with a pause between them, the breaker would be half-open for the successes.
+            trips = [failed("acme", "tripped", "m") for _ in range(5)]
+            late = [usage("acme", "tripped", "m", cost_nano_usd=7) for _ in range(2)]
+            others = [*(usage(tenant) for tenant in TENANTS), checked("google", "gemini")]
+            await new.append(*trips, *late, *others)
             await new.folded()
             derived = {topic: len(await new.events(topic)) for topic in ("outcomes", "breakers", "alerts")}
             assert await calls_of(new, "tripped/m") == calls + 10
