@@ -115,21 +115,20 @@ class ProviderFold:
         return Step(clock_us, self._states.take_writes(), derived, result.refused, result.duplicates)
 
     async def _fold(self, event: Event, record: LogRecord, result: _Result) -> None:
-        offset = record.offset
         match event:
             case OutcomesObserved():
-                await self._outcomes(event, offset, result)
+                await self._outcomes(event, record, result)
             case ProviderHealthChecked():
                 await self._check(event, record, result)
             case BreakerOverridden():
                 clock_us = self._clock_us("outcomes", "overrides")
-                result.derived += await self._desk.override(event, offset, clock_us)
+                result.derived += await self._desk.override(event, record.offset, clock_us)
             case ProviderChanged():
                 await self._desk.provider(event)
             case _:
                 raise AssertionError(f"no provider slot folds {type(event).__name__}")
 
-    async def _outcomes(self, event: OutcomesObserved, offset: int, result: _Result) -> None:
+    async def _outcomes(self, event: OutcomesObserved, record: LogRecord, result: _Result) -> None:
         key = f"health:{event.deployment}"
         await self._desk.load(event.provider, event.deployment)
         await self._states.load([key])
@@ -137,11 +136,12 @@ class ProviderFold:
         if unfolded is None:
             result.duplicates += 1
             return
-        clock_us = self._clock_us("outcomes")
+        clock_us, offset = self._clock_us("outcomes"), record.offset
         before, decided = self._desk.outcomes(unfolded, offset, clock_us)
         result.derived += decided.events
         alert = credential_alert(before, decided.breaker, offset, clock_us)
-        if alert is not None and offset >= self._desk.decided_to.get("outcomes", 0):
+        is_told = offset < self._desk.decided_to.get("outcomes", 0) or is_carried(record.headers)
+        if alert is not None and not is_told:
             result.derived.append(alert)
         health = self._states.get(key, DeploymentHealth) or DeploymentHealth.initial(event)
         self._states.put(key, health.plus(unfolded))
