@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
-from itertools import pairwise
 from typing import Any, cast
 
 import faust
@@ -27,7 +26,7 @@ from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from events.consumer_stop import STOP_WITHIN_S, stop_consumer
 from events.errors import LogUnavailableError
 from events.overlapping_consumer import OverlappingConsumer
-from events.reader import LogRecord
+from events.reader import LogRecord, unbroken
 from processors.assignor import CopartitionedAssignor
 
 MAX_RESPONSE_BYTES = 16 * 2**20
@@ -69,11 +68,7 @@ class RecordBatch:
 
     def unbroken(self) -> list[RecordBatch]:
         """Its parts without a hole."""
-        begins = [
-            at for at, (one, after) in enumerate(pairwise(self.records), 1) if after.offset != one.offset + 1
-        ]
-        bounds = pairwise([0, *begins, len(self.records)])
-        return [RecordBatch(self.topic, self.partition, self.records[first:last]) for first, last in bounds]
+        return [RecordBatch(self.topic, self.partition, list(part)) for part in unbroken(self.records)]
 
     def cut(self, start: int, at: int) -> list[RecordBatch]:
         """What is left of it from `start` on, in two parts when `at` lies within."""
