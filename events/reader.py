@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -51,14 +50,6 @@ class LogRecord(Protocol):
     def headers(self) -> Sequence[Header]:
         """Names that are not UTF-8 hold surrogates; see events/header_names.py."""
         ...
-
-
-def unbroken(records: Sequence[LogRecord]) -> list[Sequence[LogRecord]]:
-    """Records of one partition in parts of consecutive offsets."""
-    if not records or records[-1].offset - records[0].offset == len(records) - 1:
-        return [records] if records else []
-    begins = [at for at, (one, after) in enumerate(pairwise(records), 1) if after.offset != one.offset + 1]
-    return [records[first:last] for first, last in pairwise([0, *begins, len(records)])]
 
 
 Batch = tuple[int, list[LogRecord]]

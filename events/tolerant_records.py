@@ -4,6 +4,8 @@ aiokafka gives up a partition at a header whose name is not UTF-8, although brok
 cannot read is read again from its bytes, in Python, by rules that differ in that alone. It happens after its own fast reader
 has failed, so batches without such names cost what they cost before.
 
+A batch that a fetch leaves out is waited for (events/batch_holes.py).
+
 At a batch that is damaged its partition stands still and is tried again now and then; aiokafka would raise instead, and drop
 what the same call had taken of other partitions.
 
@@ -20,19 +22,17 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import structlog
-from aiokafka import AIOKafkaConsumer, codec
+from aiokafka import AIOKafkaConsumer, TopicPartition, codec
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from events.batch_holes import FORMAT, HEADER_BYTES, LAST_OFFSET_AT, LENGTH_AT, Missing
 from events.compiled_reader import wide
 from events.header_names import Header, name_of
 
-HEADER_BYTES = 61
-LENGTH_AT, LAST_OFFSET_AT, COUNT_AT = 8, 23, 57
-"""Where they stand in a batch of format 2 (KIP-98); its length counts from behind itself."""
+COUNT_AT = 57
 NO_VALUE = -1
-FORMAT = 2
 AGAIN_AFTER_S = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -123,6 +123,7 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """The records of a partition: aiokafka's own, and what it cannot read read again."""
 
     next_fetch_offset: int
+    _records: Any
     _records_iterator: Iterator[Any]
 
     def __init__(self, *given: Any) -> None:
@@ -142,6 +143,17 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 if self._reads_again:
                     self._end_at(error)
                 self._records_iterator, self._reads_again = self._batch_again(), True
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of what was fetched."""
+        raw: bytes = self._records.raw
+        return raw
+
+    def shorten(self, raw: bytes) -> None:
+        """Read no more than these first bytes of it; called before it is read."""
+        if len(raw) < len(self._records.raw):
+            self._records = _Fetched(raw)
 
     def _batch_again(self) -> Iterator[Any]:
         batch, self._at = _batch_holding(self.next_fetch_offset, self._records.raw, self._at)
@@ -188,6 +200,12 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]
 
     damage: str | None = None
     _again_at_s = 0.0
+
+    def __init__(self, place: TopicPartition, **given: Any) -> None:
+        super().__init__(place, **given)
+        state, found = given["assignment"].state_value(place), given["partition_records"]
+        missing = vars(state).setdefault("missing", Missing())
+        found.shorten(missing.whole(found.raw, found.next_fetch_offset))
 
     def getall(self, max_records: int | None = None) -> list[Any]:
         """What is there; nothing of a partition that stands still."""

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
+from itertools import pairwise
 from typing import Any, cast
 
 import faust
@@ -26,7 +27,7 @@ from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from events.consumer_stop import STOP_WITHIN_S, stop_consumer
 from events.errors import LogUnavailableError
 from events.overlapping_consumer import OverlappingConsumer
-from events.reader import LogRecord, unbroken
+from events.reader import LogRecord
 from processors.assignor import CopartitionedAssignor
 
 MAX_RESPONSE_BYTES = 16 * 2**20
@@ -68,7 +69,11 @@ class RecordBatch:
 
     def unbroken(self) -> list[RecordBatch]:
         """Its parts without a hole."""
-        return [RecordBatch(self.topic, self.partition, list(part)) for part in unbroken(self.records)]
+        begins = [
+            at for at, (one, after) in enumerate(pairwise(self.records), 1) if after.offset != one.offset + 1
+        ]
+        bounds = pairwise([0, *begins, len(self.records)])
+        return [RecordBatch(self.topic, self.partition, self.records[first:last]) for first, last in bounds]
 
     def cut(self, start: int, at: int) -> list[RecordBatch]:
         """What is left of it from `start` on, in two parts when `at` lies within."""

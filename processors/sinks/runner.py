@@ -22,7 +22,7 @@ from events.errors import LogUnavailableError
 from events.log_ends import LogEnds
 from events.overlapping_consumer import OverlappingConsumer
 from events.positions import Partition
-from events.reader import LogReader, LogRecord, unbroken
+from events.reader import LogReader, LogRecord
 from events.settings import LogSettings
 from processors import metrics
 from processors.retry import until_done
@@ -40,7 +40,6 @@ FETCH_WAIT_MS = 1_000
 POLL_MS = 250
 AT_ONCE = 4
 TICK_S = 1.0
-HOLE_AGAIN_AFTER_S = 0.25
 GROUP_ANSWERS_WITHIN_S = 5.0
 DRAIN_WITHIN_S = 8.0
 LONGEST_WRITE_MS = 300_000
@@ -162,36 +161,24 @@ class SinkRunner:
             detail = f"before {start} of {partition} lies another record than was written"
             await self._lose(consumer, partition, LogReplacedError(detail))
             return
-        left = records[1:] if records[0].offset == start - 1 else records
-        for part in unbroken(left):
-            if not await self._write_on(consumer, partition, part):
-                return
-
-    async def _write_on(
-        self, consumer: OverlappingConsumer, partition: Partition, records: Sequence[LogRecord]
-    ) -> bool:
-        """Write records without a hole between them; whether what follows them may be written."""
-        start = self._places.held[partition].next_offset
-        if start is None:
-            return False
+        records = records[1:] if records[0].offset == start - 1 else records
+        if not records:
+            return
         if records[0].offset != start and self._places.is_news(partition, records[0].offset):
-            # A broker may show a record before the one below it: what is missing twice is not there.
-            await asyncio.sleep(HOLE_AGAIN_AFTER_S)
             consumer.seek_overlapping(self._place(partition), start)
-            return False
+            return
         if records[0].offset < start:
             detail = f"{partition} is read from {records[0].offset} on, though {start} was asked for: the log is shorter"
             await self._lose(consumer, partition, LogReplacedError(detail))
-            return False
+            return
         try:
             async with self._turns:
                 durable = await self.sink.write(partition, start, records)
         except Exception as error:  # noqa: BLE001 - as above
             await self._lose(consumer, partition, error)
-            return False
+            return
         metrics.SINK_RECORDS.labels(self.sink.name, partition.topic).inc(len(records))
         self._places.advanced(partition, tip_of(records[-1]), durable)
-        return True
 
     async def _lose(self, consumer: OverlappingConsumer, partition: Partition, error: Exception) -> None:
         pause_s = self._places.lost(partition, _now_s())

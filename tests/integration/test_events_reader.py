@@ -18,6 +18,7 @@ from events.publisher import Encoded, Publisher
 from events.reader import LogReader, Range
 from events.settings import LogSettings
 from tests.integration.conftest import LogSettingsFactory
+from tests.integration.late_batch import LateBatch
 from tests.integration.log import CODEC, everything, usage
 
 
@@ -69,6 +70,17 @@ async def test_a_range_is_read_whole_and_no_further(
     assert [record.value for record in held.get(0, [])] == [
         str(number).encode() for number in range(start, end)
     ]
+
+
+async def test_a_batch_that_shows_later_than_the_one_above_it_is_not_left_out(
+    reader: LogReader, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read once and for all, as by a rebuild or a proof, has it in its place."""
+    await fill(publisher, 50)
+    late = LateBatch(monkeypatch)
+    held = await everything(reader, "usage")
+    assert late.left_out is not None
+    assert [record.offset for record in held[0]] == list(range(50))
 
 
 async def test_ranges_of_several_partitions_are_read_side_by_side(

@@ -15,13 +15,12 @@ from events import tolerant_records
 from events.broker import create_topics
 from events.group_offsets import GroupOffsets
 from events.log_ends import LogEnds
-from events.overlapping_consumer import Fetched, OverlappingConsumer
 from events.positions import Partition
 from events.publisher import Publisher
-from events.reader import LogRecord
 from events.settings import LogSettings
 from processors.sinks.runner import SinkRunner, group_of
 from tests.integration.conftest import LogSettingsFactory
+from tests.integration.late_batch import LateBatch
 from tests.integration.log import CODEC, usage
 from tests.integration.sinks.kept import KeepingSink, Store
 from tests.raw_batches import Raw, batch_of, produce
@@ -146,21 +145,11 @@ async def test_a_record_that_shows_later_than_the_one_above_it_is_not_left_out(
     settings: LogSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With several producers at once, the embedded broker now and then answers a fetch like that."""
-    store, left_out = Store(), list[LogRecord]()
-    known = OverlappingConsumer.over_known_connections
-
-    def with_a_hole(consumer: OverlappingConsumer, fetched: Fetched) -> Fetched:
-        found = known(consumer, fetched)
-        for records in found.values():
-            if len(records) > 3 and not left_out:
-                left_out.append(records.pop(2))
-        return found
-
-    monkeypatch.setattr(OverlappingConsumer, "over_known_connections", with_a_hole)
-    values = await append(settings, 100)
+    store, late = Store(), LateBatch(monkeypatch)
+    values = [value for _ in range(5) for value in await append(settings, 20)]
     async with running(settings, KeepingSink(store)):
-        await until(lambda: bool(left_out))
         await until_kept(store, 100)
+    assert late.left_out is not None
     assert kept(store) == sorted(values)
 
 
