@@ -24,14 +24,16 @@ async def decode(log: LogSettings) -> dict[str, float]:
     """Read the usage topic to its end; measured from the first fetch that brought something to the last."""
     schema = FolderRegistry().newest(TOPICS["usage"])[1].plain
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=log.bootstrap, group_id=None, fetch_max_wait_ms=MOST_FETCH_WAIT_MS
+        bootstrap_servers=log.bootstrap,
+        group_id=None,
+        fetch_max_wait_ms=MOST_FETCH_WAIT_MS,
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
         places = [TopicPartition(log.full_name("usage"), number) for number in range(log.partitions)]
         consumer.assign(places)
         left = sum((await consumer.end_offsets(places)).values())
-        await consumer.seek_to_beginning(*places)
         first = await consumer.getmany(timeout_ms=10_000, max_records=MAX_RECORDS)
         left -= sum(len(records) for records in first.values())
         events, cpu_s, wall_s = left, time.process_time(), time.monotonic()

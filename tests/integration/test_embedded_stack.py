@@ -63,10 +63,9 @@ async def round_trip(bootstrap: str) -> list[bytes | None]:
     for value in (b"one", b"two", b"three"):
         await producer.send_and_wait("greetings", value, partition=0)
     await producer.stop()
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     consumer.assign([TopicPartition("greetings", 0)])
-    await consumer.seek_to_beginning()
     async with asyncio.timeout(30):
         values = [(await consumer.getone()).value for _ in range(3)]
     await consumer.stop()
