@@ -50,6 +50,7 @@ HEADLINES = (
     "fold_vs_stock_faust",
     "append_vs_produce",
     "open_seen_p99_ms",
+    "open_seen_busy_p99_ms",
     "breaker_check_us",
     "archive_vs_zstd",
     "history_vs_copy",
