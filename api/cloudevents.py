@@ -199,7 +199,7 @@ def _own_values(
     values = rules.defaults | data
     if not rules.data_fields.issuperset(data):
         for name in data.keys() - rules.data_fields:
-            batch.fault(index, f"no such field of {rules.event.__name__}", "data", name)
+            batch.fault(index, _no_field(name, rules), "data", name)
             del values[name]
     values["occurred_at"] = occurred_at
     try:
@@ -207,6 +207,12 @@ def _own_values(
     except CostError as error:
         batch.fault(index, str(error), "data", *((error.field,) if error.field else ()))
     return values
+
+
+def _no_field(name: str, rules: _TypeRules) -> str:
+    if name in ENVELOPE:
+        return f"does not belong to `data`: give it beside that, as `{_OUTSIDE.get(name, name)}`"
+    return f"no such field of {rules.event.__name__}"
 
 
 def _rules(batch: _Batch, index: int, given: Any) -> _TypeRules | None:
