@@ -16,6 +16,7 @@ from events.consumer_stop import stop_consumer
 from events.errors import LogUnavailableError
 from events.header_names import Header
 from events.high_watermarks import high_watermarks
+from events.positions import Partition
 from events.settings import LogSettings
 from events.tolerant_records import TolerantConsumer
 
@@ -81,6 +82,10 @@ class LogReader:
     async def ends(self, topic: str) -> dict[int, int]:
         """High watermark of each partition: the offset that the next append gets."""
         return {partition: held.end for partition, held in (await self.ranges(topic)).items()}
+
+    async def range_of(self, place: Partition) -> Range:
+        """What the log holds of one partition; nothing when it has none of that number."""
+        return (await self.ranges(place.topic)).get(place.number, Range(0, 0))
 
     async def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         """First offset of each partition whose record is not older than the time; its end when there is none.

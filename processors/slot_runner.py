@@ -5,31 +5,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 
-from events.catalogue import TOPICS
 from events.codec import Codec
 from events.dead_letters import letters_of
 from events.envelope import Event
-from events.errors import InvalidEventError
 from events.positions import Partition, Position, vector_of
 from events.publisher import Encoded
 from events.reader import LogReader, Range
 from events.settings import LogSettings
 from processors import metrics
 from processors.batching import RecordBatch
+from processors.decisions import Decisions
 from processors.fold import Fold, FoldFactory, Opening, Step
 from processors.poison import PoisonGuard
 from processors.retry import until_done
-from projections.errors import BrokenInvariantError, LogReplacedError, StaleCheckpointError
+from projections.errors import BrokenInvariantError, LogReplacedError
 from projections.live.commit import Commit, Lease
 from projections.live.outbox import OutboxEntry
-from projections.live.slots import PROVIDER_LEAD, TOPICS_OF_LEAD, Slot
+from projections.live.slots import TOPICS_OF_LEAD, Slot
 from projections.live.store import LiveStore
 from projections.tip import Tip, is_elsewhere, tip_at, tip_of
 
@@ -38,18 +36,8 @@ T = TypeVar("T")
 LETTERS_AT_ONCE = 16
 """Appended together; each has at most 40 KiB."""
 
-DECISIONS = "breakers"
-"""The derived topic of which a slot's partition has one writer: its owner. Of each version the first record counts."""
-
-LOOKS_AT_DECISIONS_EVERY_S = 10.0
-
 ANSWERED_SOON_S = 1.0
 """A commit that took longer may be gone by the time that its owner hears of it."""
-
-HELD_UP_AFTER_S = 4.0
-"""An owner that did nothing for so long was held up, for it looks at an idle slot more often: others may have had the slot."""
-
-NEVER = float("-inf")
 
 _log = structlog.get_logger(__name__)
 
@@ -107,9 +95,7 @@ class SlotRunner:
     _decided_to: dict[str, int] = field(init=False, default_factory=dict)
     _ends: dict[str, int] = field(init=False, default_factory=dict)
     _hole: tuple[str, int, int] | None = field(init=False, default=None)
-    _decisions_end: int = field(init=False, default=0)
-    _looked_s: float = field(init=False, default=NEVER)
-    _alive_s: float = field(init=False, default=NEVER)
+    _decisions: Decisions = field(init=False)
     is_open: bool = field(init=False, default=False)
 
     async def open(self) -> Mapping[str, int]:
@@ -117,6 +103,7 @@ class SlotRunner:
 
         Derived events that the last owner committed but did not see acknowledged are published first.
         """
+        self._decisions = Decisions(self.slot, self.ports.codec, self.ports.reader)
         lease = await self._acquire()
         held = await until_done("log", self._held)
         self._ends = {topic: on_log.end for topic, on_log in held.items()}
@@ -134,13 +121,14 @@ class SlotRunner:
             await until_done(
                 "live", lambda: self.ports.store.check(lease)
             )  # asking the log may have taken long
-        await self._publish(lease.outbox, await until_done("log", lambda: self._decided_before(lease.outbox)))
+        await self._publish(
+            lease.outbox, await until_done("log", lambda: self._decisions.told_of(lease.outbox))
+        )
         for topic, on_log in held.items():
             if self._next[topic] < on_log.start == on_log.end:
                 await self._pass_over(topic, on_log.end)
         self._decided_to = await until_done("log", self._committed)
-        self._decisions_end = await until_done("log", self._end_of_decisions)
-        self._alive_s = self._looked_s = asyncio.get_running_loop().time()
+        await self._decisions.begin()
         self._fold = await until_done("log", lambda: self._trusted(self._opened_fold()))
         if self._fold.overruled and await self._begins_anew(held):
             return await self.open()
@@ -148,7 +136,7 @@ class SlotRunner:
         for topic, offset in self._next.items():
             self.ports.acknowledge(topic, self.slot.partition, offset)
         _log.info("slot opened", slot=str(self.slot), epoch=lease.epoch, next=self._next)
-        self.is_open = True
+        self.is_open = self._decisions.is_watched = True
         return dict(self._next)
 
     @property
@@ -190,9 +178,6 @@ class SlotRunner:
             await until_done("live", lambda: self.ports.store.wipe(self.slot))
         return whole
 
-    async def _end_of_decisions(self) -> int:
-        return (await self._range(DECISIONS)).end if self.slot.lead == PROVIDER_LEAD else 0
-
     async def _committed(self) -> dict[str, int]:
         """Below the group's committed offsets all was decided and published: they are acknowledged after that."""
         committed = {}
@@ -207,7 +192,7 @@ class SlotRunner:
         return {topic: await self._range(topic) for topic in TOPICS_OF_LEAD[self.slot.lead]}
 
     async def _range(self, topic: str) -> Range:
-        return (await self.ports.reader.ranges(topic)).get(self.slot.partition, Range(0, 0))
+        return await self.ports.reader.range_of(Partition(topic, self.slot.partition))
 
     async def _pass_over(self, topic: str, end: int) -> None:
         """The log no longer holds anything below its end: no batch will ever bring the checkpoint there."""
@@ -264,21 +249,7 @@ class SlotRunner:
     async def check(self) -> None:
         """Ask whether the slot is still as this worker left it; raises as `apply` does when it is not."""
         await until_done("live", lambda: self.ports.store.check(self._lease))
-        if self._alive() - self._looked_s > LOOKS_AT_DECISIONS_EVERY_S:
-            await self._look_at_decisions()
-
-    def _alive(self) -> float:
-        """The time now. Who was held up has seen nothing of late."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._alive_s > HELD_UP_AFTER_S:
-            self._looked_s = NEVER
-        self._alive_s = now_s
-        return now_s
-
-    async def _look_at_decisions(self) -> None:
-        if self.is_open and await until_done("log", self._end_of_decisions) != self._decisions_end:
-            raise self._others_decided()
-        self._looked_s = self._alive()
+        await self._decisions.look_now_and_then()
 
     async def _fill(self, topic: str, start: int, found: int) -> None:
         """The first time, ask for another fetch; when that begins at the same offset, read what lies between.
@@ -321,32 +292,15 @@ class SlotRunner:
             for seq, derived in enumerate(step.derived, self._outbox_seq + 1)
         ]
         commit = Commit({topic: advance}, step.writes, outbox, step.clock_us, {topic: tip})
-        asked_s = self._alive()
-        if self._looked_s == NEVER and any(entry.topic == DECISIONS for entry in outbox):
-            await self._look_at_decisions()
+        asked_s = self._decisions.alive()
+        await self._decisions.look_before(outbox)
         await until_done("live", lambda: self.ports.store.commit(self._lease, commit))
         self._next[topic], self._tips[topic] = advance[1], tip
         self._outbox_seq += len(outbox)
-        if self._alive() - asked_s > ANSWERED_SOON_S and outbox:
+        if self._decisions.alive() - asked_s > ANSWERED_SOON_S and outbox:
             # This process was held up. If Redis was flushed since, others have decided this again, in their own words.
             await self.check()
         await self._publish(outbox)
-
-    async def _decided_before(self, outbox: Sequence[OutboxEntry]) -> frozenset[bytes]:
-        """Decisions of an outbox that the log has already, by whoever: of each version the first counts, so no second is told."""
-        topic, found = TOPICS[DECISIONS], set[str]()
-        wanted = {
-            entry.value: self.ports.codec.decode(topic, entry.value).event_id
-            for entry in outbox
-            if entry.topic == DECISIONS
-        }
-        if wanted:
-            held = {self.slot.partition: await self._range(DECISIONS)}
-            async for _, records in self.ports.reader.read(DECISIONS, held):
-                for record in records:
-                    with suppress(InvalidEventError):
-                        found.add(self.ports.codec.decode(topic, record.value).event_id)
-        return frozenset(value for value, event_id in wanted.items() if event_id in found)
 
     async def _publish(self, outbox: Sequence[OutboxEntry], told: frozenset[bytes] = frozenset()) -> None:
         """Append what is not `told` already, and note that all of it is on the log."""
@@ -360,22 +314,11 @@ class SlotRunner:
         positions = []
         if records:
             positions = await until_done("outbox", lambda: self.ports.publisher.append_encoded(records))
-        self._note_decisions([one.offset for one in positions if one.topic == DECISIONS])
+        self._decisions.note(positions)
         hints = self._hints(positions)
         await until_done("live", lambda: self.ports.store.published(self._lease, outbox[-1].seq, hints))
         for entry in outbox:
             metrics.DERIVED.labels(entry.topic).inc()
-
-    def _note_decisions(self, ends: Sequence[int]) -> None:
-        """What was appended there follows on what was there, or others have come between."""
-        if ends and self.is_open and list(ends) != list(range(self._decisions_end + 1, ends[-1] + 1)):
-            raise self._others_decided()
-        self._decisions_end = max((self._decisions_end, *ends))
-
-    def _others_decided(self) -> StaleCheckpointError:
-        return StaleCheckpointError(
-            f"{self.slot}: another owner has appended decisions: acquire the slot again"
-        )
 
     def _hints(self, positions: Sequence[Position]) -> dict[str, int]:
         """Where the next owner begins to look for derived events, or nothing new.

@@ -64,7 +64,7 @@ class HistoryRepair:
     async def _records(self, place: Partition, offsets: list[int]) -> list[LogRecord]:
         """Those that the log has at these offsets."""
         reader, wanted = LogReader(self.log), set(offsets)
-        held = (await reader.ranges(place.topic)).get(place.number, Range(0, 0))
+        held = await reader.range_of(place)
         part = Range(max(offsets[0], held.start), min(offsets[-1] + 1, held.end))
         if part.start >= part.end:
             return []

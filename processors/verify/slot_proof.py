@@ -17,6 +17,7 @@ from events.catalogue import TOPICS
 from events.codec import Codec
 from events.envelope import Event
 from events.errors import InvalidEventError
+from events.positions import Partition
 from events.reader import LogReader, LogRecord, Range
 from events.settings import LogSettings
 from processors.rebuild.errors import LogStartGoneError
@@ -53,7 +54,7 @@ class Means:
 
     async def on_log(self, topic: str, number: int) -> Range:
         """What the log holds of a partition."""
-        return (await self.reader.ranges(topic)).get(number, Range(0, 0))
+        return await self.reader.range_of(Partition(topic, number))
 
     async def read(
         self,

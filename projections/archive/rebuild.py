@@ -56,7 +56,7 @@ async def rebuild(settings: ArchiveSettings, log: LogSettings, findings: Sequenc
     }
     with ThreadPoolExecutor(2, "archive-compressor") as compressor:
         for place, first, end in sorted(extents):
-            held = (await reader.ranges(place.topic)).get(place.number, Range(0, 0))
+            held = await reader.range_of(place)
             if held.start > first or held.end < end:
                 refused = f"the log holds {held.start} to before {held.end} only"
                 done.append(Rebuilt(place, first, end, refused))

@@ -11,7 +11,7 @@ import pytest
 
 from embedded.ports import HOST, free_port
 from events.envelope import Event
-from processors.slot_runner import HELD_UP_AFTER_S
+from processors.decisions import HELD_UP_AFTER_S
 from tests.integration.crew import Crew, crew
 from tests.integration.live_server import eventually, live_server, until
 from tests.integration.rig import Rig, settings_of_worker

@@ -10,7 +10,7 @@ import pytest
 from events.breaker_overridden import OverrideMode
 from events.breaker_transitioned import BreakerState, BreakerTransitioned
 from events.ids import derived_id
-from processors.slot_runner import LOOKS_AT_DECISIONS_EVERY_S
+from processors.decisions import LOOKS_EVERY_S
 from projections.live.breaker import Breaker
 from projections.live.slots import slot_of
 from tests.integration.live_server import eventually, live_server
@@ -87,4 +87,4 @@ async def test_an_idle_worker_learns_of_it_too(rig: Rig) -> None:
         live = await breaker(rig)
         return (live.version, live.reason) == (decided.version, "unasked")
 
-    await eventually(follows, 2 * LOOKS_AT_DECISIONS_EVERY_S)
+    await eventually(follows, 2 * LOOKS_EVERY_S)

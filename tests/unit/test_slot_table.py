@@ -72,7 +72,7 @@ async def store() -> NeverOpened:
 
 @pytest.fixture
 async def table(app: App, store: NeverOpened) -> SlotTable:
-    ports = SimpleNamespace(settings=LogSettings(), store=store, owner="me")
+    ports = SimpleNamespace(settings=LogSettings(), store=store, owner="me", codec=None, reader=None)
     return SlotTable(cast("Any", app), cast("Ports", ports), {"health": cast("Any", None)})
 
 
