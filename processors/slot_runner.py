@@ -117,13 +117,10 @@ class SlotRunner:
         self._lease, self._tips = lease, dict(lease.tips)
         self._next = {topic: lease.next_offsets.get(topic, 0) for topic in self._ends}
         self._outbox_seq = lease.outbox_seq
-        if lease.outbox:
-            await until_done(
-                "live", lambda: self.ports.store.check(lease)
-            )  # asking the log may have taken long
-        await self._publish(
-            lease.outbox, await until_done("log", lambda: self._decisions.told_of(lease.outbox))
-        )
+        if lease.outbox:  # asking the log may have taken long
+            await until_done("live", lambda: self.ports.store.check(lease))
+        told = await until_done("log", lambda: self._decisions.told_of(lease.outbox))
+        await self._publish(lease.outbox, told)
         for topic, on_log in held.items():
             if self._next[topic] < on_log.start == on_log.end:
                 await self._pass_over(topic, on_log.end)
